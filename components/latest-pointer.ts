@@ -1,0 +1,42 @@
+import { local } from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+import { releaseCommand, type ReleaseEnvironment } from "./release-command.js";
+
+export interface LatestPointerArgs {
+  /** The commit that `latest` names. */
+  commit: string;
+  /**
+   * The number of the move that makes it so: the stored one where the store already agrees, one more where it does not.
+   * So a pointer changed by hand shows as one update, and an agreeing one shows nothing.
+   */
+  seq: number;
+  /** All that must be complete before the pointer moves. */
+  architectures: readonly string[];
+  /** Where the pointer is stored and served from. */
+  store: ReleaseEnvironment;
+}
+
+/**
+ * `latest`: the commit which hosts run.
+ *
+ * One command without triggers, so that a move is one row in a preview: ` ~ latest update [diff: ~environment]`.
+ */
+export class LatestPointer extends pulumi.ComponentResource {
+  constructor(name: string, args: LatestPointerArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("runner-images:index:LatestPointer", name, {}, opts);
+    const { commit, seq, architectures, store } = args;
+
+    new local.Command(
+      name,
+      releaseCommand("promote", {
+        COMMIT: commit,
+        SEQ: String(seq),
+        ARCHITECTURES: architectures.join(" "),
+        ...store,
+      }),
+      { parent: this },
+    );
+
+    this.registerOutputs();
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * The names of everything in the bucket. Hosts of rust-lang/gha-self-hosted rely on `latest`, `.qcow2.zst` and
+ * `.qcow2.sha256`; the rest is this project's (docs/contract.md).
+ */
+export const architectures = ["x86_64", "aarch64"] as const;
+export type Architecture = (typeof architectures)[number];
+
+/** A full commit hash: the only form of a commit anywhere in this project. */
+export const commitPattern = /^[0-9a-f]{40}$/;
+/** A hex sha256, as in `.qcow2.sha256` and the manifests. */
+export const sha256Pattern = /^[0-9a-f]{64}$/;
+
+/** "ubuntu-x86_64": the image's name, in keys, file names and resource names. */
+export function imageName(arch: Architecture): string {
+  return `ubuntu-${arch}`;
+}
+
+function imageKey(commit: string, arch: Architecture, suffix: string): string {
+  return `images/${commit}/${imageName(arch)}${suffix}`;
+}
+
+export const keys = {
+  latest: "latest",
+  latestJson: "latest.json",
+  pointerPrefix: "pointer/",
+  /** Zero-padded, so that the listing of the log is in the order of the moves. */
+  pointer: (seq: number) => `pointer/${String(seq).padStart(8, "0")}.json`,
+  imagesPrefix: (commit: string) => `images/${commit}/`,
+  /** The disk, compressed: what hosts download. */
+  disk: (commit: string, arch: Architecture) => imageKey(commit, arch, ".qcow2.zst"),
+  /** sha256 of the uncompressed disk: bare lowercase hex and a newline. */
+  diskSha256: (commit: string, arch: Architecture) => imageKey(commit, arch, ".qcow2.sha256"),
+  manifest: (commit: string, arch: Architecture) => imageKey(commit, arch, ".json"),
+  bootRecord: (commit: string, arch: Architecture) => imageKey(commit, arch, ".boot.json"),
+  /** One per failed attempt: a failure is kept, but does not stop a later attempt from passing. */
+  bootFailure: (commit: string, arch: Architecture, startedAt: Date) =>
+    imageKey(commit, arch, `.boot-failure-${startedAt.toISOString().replaceAll(/[-:.]/g, "")}.json`),
+};

@@ -1,0 +1,87 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { recordResources, type Recorded } from "./recorder.js";
+
+const commit = "0123456789abcdef0123456789abcdef01234567";
+const store = { BUCKET: "b", IMAGES_URL: "https://images.example.com" };
+let resources: Recorded[];
+
+beforeAll(async () => {
+  const recording = await recordResources();
+  const { RunnerImage } = await import("../../../components/runner-image.js");
+  const { LatestPointer } = await import("../../../components/latest-pointer.js");
+  new RunnerImage("ubuntu-x86_64", {
+    commit,
+    arch: "x86_64",
+    base: "debian",
+    runner: "fixture",
+    accelerator: "tcg",
+    store,
+  });
+  new LatestPointer("latest", { commit, seq: 7, architectures: ["x86_64", "aarch64"], store });
+  await recording.flush();
+  resources = recording.resources;
+});
+
+function command(name: string): Record<string, unknown> {
+  const found = resources.filter((r) => r.type === "command:local:Command" && r.name === name);
+  expect(found.map((r) => r.name)).toEqual([name]);
+  return found[0]!.inputs;
+}
+
+describe("RunnerImage", () => {
+  it("is a publish command and a boot test, both rebuilt by a new commit and by nothing else", () => {
+    expect(command("ubuntu-x86_64-publish").triggers).toEqual([commit]);
+    expect(command("ubuntu-x86_64-boot-test").triggers).toEqual([commit]);
+  });
+
+  it("hands every value over in the environment, and the store's place too", () => {
+    expect(command("ubuntu-x86_64-publish").environment).toEqual({
+      COMMIT: commit,
+      ARCH: "x86_64",
+      BASE: "debian",
+      RUNNER: "fixture",
+      ACCELERATOR: "tcg",
+      ...store,
+    });
+    expect(command("ubuntu-x86_64-boot-test").environment).toEqual({
+      COMMIT: commit,
+      ARCH: "x86_64",
+      ACCELERATOR: "tcg",
+      ...store,
+    });
+  });
+});
+
+describe("LatestPointer", () => {
+  it("is one command named after the pointer, without triggers, so that a move is one updated row", () => {
+    const inputs = command("latest");
+    expect(inputs.environment).toEqual({ COMMIT: commit, SEQ: "7", ARCHITECTURES: "x86_64 aarch64", ...store });
+    expect(inputs).not.toHaveProperty("triggers");
+  });
+});
+
+describe("every release command", () => {
+  it("has no delete and no update, so that replacing it keeps what it published", () => {
+    const commands = resources.filter((r) => r.type === "command:local:Command");
+    expect(commands).toHaveLength(3);
+    for (const { inputs } of commands) {
+      expect(inputs).not.toHaveProperty("delete");
+      expect(inputs).not.toHaveProperty("update");
+    }
+  });
+
+  it("has a constant text, a machine-independent folder, and dies with its shell", () => {
+    for (const { name, inputs } of resources.filter((r) => r.type === "command:local:Command")) {
+      expect(inputs.create, name).toMatch(
+        /^setpriv --pdeathsig TERM node --import tsx release\/cli\.ts [a-z -]+ \|\| exit \$\?$/,
+      );
+      expect(inputs).not.toHaveProperty("dir");
+    }
+  });
+
+  it("does not hand its old output to its next run", () => {
+    for (const { inputs } of resources.filter((r) => r.type === "command:local:Command")) {
+      expect(inputs.addPreviousOutputInEnv).toBe(false);
+    }
+  });
+});

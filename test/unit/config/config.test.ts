@@ -1,0 +1,133 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { parseConfig } from "../../../config.js";
+import { UserError } from "../../../release/errors.js";
+
+const commit = "0123456789abcdef0123456789abcdef01234567";
+/** What Pulumi hands over for Pulumi.local.yaml, with the defaults of Pulumi.yaml. */
+const defaults = {
+  latest: "",
+  architectures: '["x86_64"]',
+  base: "debian",
+  runner: "fixture",
+  accelerator: "auto",
+  store: "local",
+  bucket: "",
+  region: "",
+  endpoint: "",
+  url: "",
+};
+const platform = { BUCKET: "runner-images", IMAGES_URL: "http://127.0.0.1:4000" };
+
+function parse(changes: Record<string, string>, environment: NodeJS.ProcessEnv = platform) {
+  const values = Object.entries({ ...defaults, ...changes }).map(([key, text]) => [
+    `runner-images:${key}`,
+    text,
+  ]);
+  return parseConfig(Object.fromEntries(values) as Record<string, string>, environment);
+}
+
+function refusal(changes: Record<string, string>, environment?: NodeJS.ProcessEnv): string {
+  try {
+    parse(changes, environment);
+  } catch (error) {
+    expect(error).toBeInstanceOf(UserError);
+    return (error as UserError).message;
+  }
+  throw new Error(`accepted ${JSON.stringify(changes)}`);
+}
+
+describe("the stack's configuration", () => {
+  it("takes the local store's place from the environment and gives its commands nothing that differs between machines", () => {
+    expect(parse({}).store).toEqual({
+      bucket: "runner-images",
+      url: "http://127.0.0.1:4000",
+      environment: {},
+    });
+  });
+
+  it("gives the commands of an existing store all they need", () => {
+    const store = { store: "existing", bucket: "b", region: "eu-west-1", url: "https://images.example.com/" };
+    expect(parse({ ...store, endpoint: "https://s3.example.com" }).store).toEqual({
+      bucket: "b",
+      url: "https://images.example.com",
+      environment: {
+        BUCKET: "b",
+        AWS_REGION: "eu-west-1",
+        IMAGES_URL: "https://images.example.com",
+        AWS_ENDPOINT_URL_S3: "https://s3.example.com",
+      },
+    });
+    expect(parse(store).store.environment).not.toHaveProperty("AWS_ENDPOINT_URL_S3");
+  });
+
+  it("reads a pin, and an empty one as following the newest build", () => {
+    expect(parse({ latest: commit }).latest).toBe(commit);
+    expect(parse({ latest: "" }).latest).toBeUndefined();
+  });
+
+  it("ignores the keys of other namespaces", () => {
+    expect(() => parseConfig({ "aws:region": "us-east-1", ...qualified(defaults) }, platform)).not.toThrow();
+  });
+
+  it.each([
+    [
+      "latest that is too short",
+      { latest: commit.slice(1) },
+      /runner-images:latest must be 40 lowercase hex/,
+    ],
+    [
+      "latest in upper case",
+      { latest: commit.toUpperCase() },
+      /must be 40 lowercase hex.*pulumi config set latest/,
+    ],
+    ["latest with a line break", { latest: `${commit}\n` }, /must be 40 lowercase hex/],
+    [
+      "an unknown key",
+      { colour: "red" },
+      /unknown config key runner-images:colour .*pulumi config rm colour/,
+    ],
+    [
+      "an unknown architecture",
+      { architectures: '["arm64"]' },
+      /architectures may hold only x86_64, aarch64.*arm64/,
+    ],
+    ["no architecture", { architectures: "[]" }, /at least one architecture/],
+    ["an architecture twice", { architectures: '["x86_64","x86_64"]' }, /names an architecture twice/],
+    ["architectures that are no list", { architectures: "x86_64" }, /runner-images:architectures /],
+    ["an unknown base", { base: "fedora" }, /base must be one of ubuntu, debian, but it is "fedora"; set it/],
+    ["an unknown runner", { runner: "gitlab" }, /runner must be one of github, fixture/],
+    ["an unknown accelerator", { accelerator: "hvf" }, /accelerator must be one of auto, kvm, tcg/],
+    ["an unknown store", { store: "ftp" }, /store must be one of existing, local/],
+    ["an existing store without a bucket", { store: "existing" }, /runner-images:bucket is required/],
+    [
+      "a URL that is none",
+      { store: "existing", bucket: "b", region: "r", url: "images" },
+      /url must be a URL/,
+    ],
+  ])("refuses %s in one line that names the key and the fix", (_, changes, message) => {
+    const text = refusal(changes);
+    expect(text).toMatch(message);
+    expect(text).not.toContain("\n");
+  });
+
+  it("says how to start the local store where it is not running", () => {
+    expect(refusal({}, {})).toMatch(/local platform is not running.*npm start/);
+  });
+
+  it("accepts as a pin exactly the full lowercase hashes", () => {
+    fc.assert(
+      fc.property(fc.stringMatching(/^[0-9a-f]{40}$/), (hash) => parse({ latest: hash }).latest === hash),
+    );
+    fc.assert(
+      fc.property(
+        fc.string({ minLength: 1 }).filter((text) => !/^[0-9a-f]{40}$/.test(text)),
+        (text) => refusal({ latest: text }) !== "",
+      ),
+    );
+  });
+});
+
+function qualified(values: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(values).map(([key, text]) => [`runner-images:${key}`, text]));
+}

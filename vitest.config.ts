@@ -1,0 +1,20 @@
+import { defineConfig } from "vitest/config";
+
+/** One project a tier (docs/testing.md); test/run.ts runs them in this order. */
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
+      // The other tiers start engines, servers and virtual machines: one at a time, with time limits as a last resort only.
+      ...["conformance", "engine", "e2e"].map((name) => ({
+        test: {
+          name,
+          include: [`test/${name}/**/*.test.ts`],
+          fileParallelism: false,
+          testTimeout: 20 * 60_000,
+          hookTimeout: 20 * 60_000,
+        },
+      })),
+    ],
+  },
+});
