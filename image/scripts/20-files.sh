@@ -1,0 +1,15 @@
+#!/bin/bash
+# Copies files/ into place, enables the units, and switches off everything that would run beside a job.
+set -euo pipefail
+
+cp --recursive --no-preserve=mode,ownership "$PAYLOAD/files/." /
+chmod 0755 /usr/lib/runner-image/{grow-root,start-runner,end-runner,boot-report}
+
+# --root: only the links are made; nothing is started or reloaded in the build VM.
+systemctl --root=/ enable gha-grow-root.service gha-host-keys.service gha-runner.service \
+  systemd-networkd.service systemd-networkd-wait-online.service
+
+# A VM lives for one job and is built anew instead of being maintained: no updates or clean-ups in the background.
+rm -f /etc/systemd/system/*.wants/{*.timer,e2scrub_reap.service}
+# Nor a login prompt that nobody has a password for.
+systemctl --root=/ mask getty@.service serial-getty@.service
