@@ -1,0 +1,140 @@
+import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import { UserError } from "./errors.js";
+import { imageName, type Architecture } from "./keys.js";
+import { exclusively } from "./lock.js";
+import { say, step } from "./progress.js";
+import { buildFacts, type BuildFacts } from "./records.js";
+import { run } from "./run.js";
+import { exportImage } from "./source.js";
+import { parseJson } from "./store.js";
+import { buildTools, requireDiskSpace, requireTools } from "./tools.js";
+
+export type Base = BuildFacts["base"]["kind"];
+export type Runner = BuildFacts["runner"]["kind"];
+export const bases = buildFacts.shape.base.shape.kind.options;
+export const runners = buildFacts.shape.runner.shape.kind.options;
+/** auto: KVM where a probe shows it working, else TCG. kvm: KVM or an error. */
+export const accelerators = ["auto", "kvm", "tcg"] as const;
+export type Accelerator = (typeof accelerators)[number];
+
+/** Which image, made of what. */
+export interface BuildRequest {
+  /** The checkout. */
+  root: string;
+  commit: string;
+  arch: Architecture;
+  base: Base;
+  runner: Runner;
+  accelerator: Accelerator;
+}
+
+/** A disk that is ready to be published. */
+export interface BuiltImage {
+  path: string;
+  facts: BuildFacts;
+}
+
+/** Gigabytes a build takes at its peak: base image, working disk, sealed disk. */
+const neededGigabytes: Record<Base, number> = { debian: 4, ubuntu: 12 };
+
+const makeTargets: Record<Accelerator, (arch: Architecture) => string> = {
+  auto: (arch) => arch,
+  kvm: (arch) => `${arch}-host`,
+  tcg: (arch) => `${arch}-emul`,
+};
+
+/** Where the image of a commit is built: a folder of its own, since architectures and commits may build at the same time. */
+export function buildDirectory(root: string, commit: string, arch: Architecture): string {
+  return path.join(root, "build", `${commit}-${arch}`);
+}
+
+/** Does `work` while no other process on this machine builds or publishes the same image. */
+export async function withBuildDirectory<T>(
+  { root, commit, arch }: Pick<BuildRequest, "root" | "commit" | "arch">,
+  work: () => Promise<T>,
+): Promise<T> {
+  return exclusively(buildDirectory(root, commit, arch), `a build of ${imageName(arch)} ${commit}`, work);
+}
+
+/**
+ * Builds the image of a commit with Packer and QEMU, unless that is done already.
+ * @throws UserError for what is missing on this machine, and with the end of the log where the build fails
+ */
+export async function buildImage(request: BuildRequest): Promise<BuiltImage> {
+  const { root, commit, arch, base, runner, accelerator } = request;
+  const name = imageName(arch);
+  const directory = buildDirectory(root, commit, arch);
+  const built = await findBuilt(root, commit, arch);
+  if (built !== null && mismatch(built.facts, base, runner) === null) {
+    say(`${name} of ${commit} is built already: ${built.path}`);
+    return built;
+  }
+
+  await requireTools(buildTools(arch));
+  await mkdir(directory, { recursive: true });
+  await requireDiskSpace(directory, neededGigabytes[base]);
+  if (built !== null) await rm(directory, { recursive: true });
+  const image = await exportImage(root, commit, directory);
+  const log = path.join(root, "build", "logs", `${commit}-${arch}-build.log`);
+  const settings = {
+    BASE: base,
+    RUNNER: runner,
+    COMMIT: commit,
+    CACHE_DIR: path.resolve(root, process.env.RUNNER_IMAGES_CACHE ?? ".local/cache"),
+  };
+  await step(`build ${name} of ${commit} (log: ${path.relative(root, log)})`, async (report) => {
+    const stages = setInterval(() => void lastStage(log).then(report, () => undefined), stageIntervalMs);
+    try {
+      const variables = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
+      await run("make", ["-C", image, makeTargets[accelerator](arch), ...variables], { log });
+    } finally {
+      clearInterval(stages);
+    }
+  });
+  const result = await findBuilt(root, commit, arch);
+  if (result === null)
+    throw new UserError(
+      `make ended well but left no valid ${name}.qcow2 and ${name}.build.json in ${image}/build`,
+    );
+  return result;
+}
+
+/** The finished disk of a commit; null where there is none. The facts are written last, so they prove the disk. */
+export async function findBuilt(
+  root: string,
+  commit: string,
+  arch: Architecture,
+): Promise<BuiltImage | null> {
+  const disk = path.join(buildDirectory(root, commit, arch), "image", "build", `${imageName(arch)}.qcow2`);
+  const facts = await readFile(disk.replace(/qcow2$/, "build.json"), "utf8").catch(() => null);
+  const parsed = facts === null ? null : parseJson(facts, buildFacts);
+  const isThere = await stat(disk).then(
+    (found) => found.size > 0,
+    () => false,
+  );
+  return parsed !== null && isThere ? { path: disk, facts: parsed } : null;
+}
+
+/** How an image differs from what was asked for, e.g. "base debian, not ubuntu"; null where it does not. */
+export function mismatch(facts: BuildFacts, base: Base, runner: Runner): string | null {
+  if (facts.base.kind !== base) return `base ${facts.base.kind}, not ${base}`;
+  if (facts.runner.kind !== runner) return `runner ${facts.runner.kind}, not ${runner}`;
+  return null;
+}
+
+const stageIntervalMs = 2_000;
+
+/** The last line of make's output, which says the stage it is in. */
+async function lastStage(log: string): Promise<string> {
+  const handle = await open(log, "r");
+  try {
+    const { size } = await handle.stat();
+    const length = Math.min(size, 4096);
+    const { buffer } = await handle.read({ buffer: Buffer.alloc(length), position: size - length });
+    const lines = buffer.toString("utf8").split(/[\r\n]+/);
+    return (lines.findLast((line) => line.trim() !== "") ?? "").slice(0, 120);
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,312 @@
+import path from "node:path";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { cancellationExitCode, onCancel } from "./cancel.js";
+import { describeError, UserError } from "./errors.js";
+import { architectures, commitPattern, type Architecture } from "./keys.js";
+import { say } from "./progress.js";
+
+/*
+ * The release command line: everything that happens to an image after its sources. Pulumi's command resources run it, and so can
+ * anybody by hand. Modules are loaded by the verb that needs them, since S3's alone take longer than most verbs.
+ */
+
+const exitCodes = { failed: 1, usage: 2, bug: 70 } as const;
+
+const root = process.cwd();
+const logDirectory = path.join(root, "build", "logs");
+const cacheDirectory = path.resolve(root, process.env.RUNNER_IMAGES_CACHE ?? path.join(".local", "cache"));
+
+/** One JSON line, the result for machines. Everything else a verb says goes to stderr. */
+function print(result: object): void {
+  process.stdout.write(`${JSON.stringify(result)}\n`);
+}
+
+const program = new Command("release")
+  .description("Build, publish, boot-test and promote the images of self-hosted GitHub Actions runners.")
+  .exitOverride()
+  .configureOutput({
+    // One line, also where commander adds a suggestion on a second.
+    outputError: (text, write) => write(`${text.trim().replaceAll(/\s*\n\s*/g, " ")}\n`),
+  })
+  .addHelpText(
+    "after",
+    `
+Every option can be given by the environment variable shown with it. The store is reached with the AWS SDK's own variables:
+AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE.
+The result is one JSON line on stdout; progress and errors go to stderr.
+
+Exit codes: 0 done; ${exitCodes.failed} it failed, and one line says why; ${exitCodes.usage} wrong command line; 130, 143 cancelled by SIGINT, SIGTERM; ${exitCodes.bug} a bug.`,
+  );
+
+verb("build", "Build the image of a commit with Packer and QEMU, unless that is done already.")
+  .addOption(commitOption("default: the last commit that touched image/"))
+  .addOption(archOption())
+  .addOption(baseOption())
+  .addOption(runnerOption())
+  .addOption(acceleratorOption())
+  .addHelpText("after", example("build --arch x86_64 --base debian --runner fixture"))
+  .action(async (options: BuildOptions) => {
+    const { buildImage, withBuildDirectory } = await import("./build.js");
+    const request = { root, ...options, commit: options.commit ?? (await newestCommit()) };
+    print(await withBuildDirectory(request, () => buildImage(request)));
+  });
+
+verb(
+  "publish",
+  "Compress, hash and upload a built image; the manifest comes last. A killed publish is finished by the next.",
+)
+  .addOption(commitOption("default: the last commit that touched image/"))
+  .addOption(archOption())
+  .addOption(baseOption())
+  .addOption(runnerOption())
+  .addOption(acceleratorOption())
+  .addOption(bucketOption())
+  .option("--build", "build it first, unless it is published already", false)
+  .addHelpText("after", example("publish --build --arch x86_64 --bucket images"))
+  .action(async ({ bucket, build, ...options }: BuildOptions & StoreOptions & { build: boolean }) => {
+    const [{ openStore }, { publish }] = await Promise.all([import("./store.js"), import("./publish.js")]);
+    const request = { root, ...options, commit: options.commit ?? (await newestCommit()) };
+    print(await publish(await openStore(bucket), request, build));
+  });
+
+verb(
+  "boot-test",
+  "Boot a published image from the bytes the CDN serves, let it run one job, and record how it went.",
+)
+  .addOption(commitOption().makeOptionMandatory())
+  .addOption(archOption())
+  .addOption(acceleratorOption())
+  .addOption(bucketOption())
+  .addOption(urlOption().makeOptionMandatory())
+  .addOption(
+    new Option("--timeout <seconds>", "how long the VM may take")
+      .env("BOOT_TIMEOUT")
+      .default(900)
+      .argParser(positive),
+  )
+  .addHelpText(
+    "after",
+    example("boot-test --commit <commit> --arch x86_64 --bucket images --url https://images.example.com"),
+  )
+  .action(async ({ bucket, timeout, ...options }: BootTestOptions) => {
+    const [{ openStore }, { ensureBooted }] = await Promise.all([
+      import("./store.js"),
+      import("./boot-record.js"),
+    ]);
+    const request = { ...options, cacheDirectory, logDirectory, timeoutMs: timeout * 1000 };
+    print(await ensureBooted(await openStore(bucket), request));
+  });
+
+verb("promote", "Make a commit's image the one that hosts get, once it is proven complete.")
+  .addOption(commitOption().makeOptionMandatory())
+  .addOption(
+    new Option("--seq <number>", "number of the move (default: the next)").env("SEQ").argParser(positive),
+  )
+  .addOption(architecturesOption())
+  .addOption(bucketOption())
+  .addOption(urlOption().makeOptionMandatory())
+  .addHelpText("after", example("promote --commit <commit> --bucket images --url https://images.example.com"))
+  .action(async ({ bucket, commit, seq, ...options }: PromoteOptions) => {
+    const [{ openStore }, { promote }, { nextSeq, readPointer }] = await Promise.all([
+      import("./store.js"),
+      import("./promote.js"),
+      import("./pointer.js"),
+    ]);
+    const store = await openStore(bucket);
+    print(
+      await promote(store, { commit, seq: seq ?? nextSeq(await readPointer(store), commit), ...options }),
+    );
+  });
+
+verb(
+  "verify",
+  "Prove that a commit's image could go live: all objects, sizes, hashes, boot tests, the runner's age.",
+)
+  .addOption(commitOption().makeOptionMandatory())
+  .addOption(architecturesOption())
+  .addOption(bucketOption())
+  .addHelpText("after", example("verify --commit <commit> --architectures x86_64 --bucket images"))
+  .action(async ({ bucket, commit, architectures }: StoreOptions & { commit: string } & SetOptions) => {
+    const [{ openStore }, { prove }] = await Promise.all([import("./store.js"), import("./verify.js")]);
+    const problems = await prove(await openStore(bucket), commit, architectures, new Date());
+    print({ commit, architectures, problems });
+    if (problems.length > 0) throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
+  });
+
+verb("fetch", "Download and verify an image as a VM host would.")
+  .addOption(commitOption("default: what latest names"))
+  .addOption(archOption())
+  .addOption(urlOption().makeOptionMandatory())
+  .option("--directory <path>", "where images are kept", path.join(cacheDirectory, "images"))
+  .addHelpText("after", example("fetch --arch x86_64 --url https://images.example.com"))
+  .action(async (options: { commit?: string; arch: Architecture; url: string; directory: string }) => {
+    const { fetchImage } = await import("./fetch.js");
+    print(await fetchImage(options));
+  });
+
+verb("status", "Show what is live and since when, what is pinned, and the last moves.")
+  .addOption(bucketOption())
+  .addOption(urlOption())
+  .addOption(
+    new Option("--pinned <commit>", 'the stack\'s "latest"; empty: not pinned (default: unknown)')
+      .env("PINNED")
+      .argParser(pinned),
+  )
+  .option("--json", "print one JSON line instead of text", false)
+  .addHelpText("after", example("status --bucket images --url https://images.example.com"))
+  .action(
+    async ({
+      bucket,
+      url,
+      pinned,
+      json,
+    }: StoreOptions & { url?: string; pinned?: string; json: boolean }) => {
+      const [{ openStore }, { readStatus, statusText }] = await Promise.all([
+        import("./store.js"),
+        import("./status.js"),
+      ]);
+      const status = await readStatus(await openStore(bucket), {
+        url: url ?? null,
+        pinned: pinned ?? null,
+      });
+      if (json) print(status);
+      else process.stdout.write(`${statusText(status, new Date())}\n`);
+    },
+  );
+
+interface StoreOptions {
+  bucket: string;
+}
+interface SetOptions {
+  architectures: Architecture[];
+}
+interface BuildOptions {
+  commit?: string;
+  arch: Architecture;
+  base: "ubuntu" | "debian";
+  runner: "github" | "fixture";
+  accelerator: "auto" | "kvm" | "tcg";
+}
+interface BootTestOptions extends StoreOptions, Pick<BuildOptions, "arch" | "accelerator"> {
+  commit: string;
+  url: string;
+  timeout: number;
+}
+interface PromoteOptions extends StoreOptions, SetOptions {
+  commit: string;
+  seq?: number;
+  url: string;
+}
+
+function verb(name: string, description: string): Command {
+  return program.command(name).description(description).allowExcessArguments(false);
+}
+
+function example(args: string): string {
+  return `\nExample: node --import tsx release/cli.ts ${args}`;
+}
+
+function commitOption(note?: string): Option {
+  const text = "full commit hash";
+  return new Option("--commit <hash>", note === undefined ? text : `${text} (${note})`)
+    .env("COMMIT")
+    .argParser(commit);
+}
+
+function archOption(): Option {
+  return new Option("--arch <architecture>", "architecture of the image")
+    .env("ARCH")
+    .choices(architectures)
+    .default(hostArchitecture());
+}
+
+function architecturesOption(): Option {
+  return new Option("--architectures <list>", "all that must be complete, separated by spaces or commas")
+    .env("ARCHITECTURES")
+    .default([...architectures], architectures.join(","))
+    .argParser(architectureList);
+}
+
+function baseOption(): Option {
+  return new Option("--base <kind>", "Ubuntu's cloud image, or a small Debian built from packages")
+    .env("BASE")
+    .choices(["ubuntu", "debian"])
+    .default("ubuntu");
+}
+
+function runnerOption(): Option {
+  return new Option("--runner <kind>", "actions/runner, or the fixture that speaks run.sh --jitconfig")
+    .env("RUNNER")
+    .choices(["github", "fixture"])
+    .default("github");
+}
+
+function acceleratorOption(): Option {
+  return new Option("--accelerator <kind>", "auto: KVM where it works; kvm: or an error; tcg: emulation")
+    .env("ACCELERATOR")
+    .choices(["auto", "kvm", "tcg"])
+    .default("auto");
+}
+
+function bucketOption(): Option {
+  return new Option("--bucket <name>", "the S3 bucket").env("BUCKET").makeOptionMandatory();
+}
+
+function urlOption(): Option {
+  return new Option("--url <url>", "public base URL of the CDN").env("IMAGES_URL").argParser(baseUrl);
+}
+
+function commit(text: string): string {
+  if (!commitPattern.test(text)) throw new InvalidArgumentError("It must be 40 lowercase hex characters.");
+  return text;
+}
+
+function pinned(text: string): string {
+  return text === "" ? text : commit(text);
+}
+
+function positive(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1.");
+  return Number(text);
+}
+
+function baseUrl(text: string): string {
+  if (!/^https?:\/\/[^/]/.test(text) || !URL.canParse(text))
+    throw new InvalidArgumentError("It must be a URL like https://images.example.com.");
+  return text.replace(/\/+$/, "");
+}
+
+function architectureList(text: string): Architecture[] {
+  const known: readonly string[] = architectures;
+  const names = text.split(/[\s,]+/).filter((name) => name !== "");
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined || names.length === 0)
+    throw new InvalidArgumentError(`It may hold only ${architectures.join(", ")}.`);
+  return [...new Set(names)] as Architecture[];
+}
+
+/** This machine's; undefined where we have no image for it, so that the option must be given. */
+function hostArchitecture(): Architecture | undefined {
+  return ({ x64: "x86_64", arm64: "aarch64" } as Record<string, Architecture>)[process.arch];
+}
+
+async function newestCommit(): Promise<string> {
+  const { lastImageCommit } = await import("./source.js");
+  return lastImageCommit(root);
+}
+
+onCancel();
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
+  } else if (cancellationExitCode() !== null) {
+    say("cancelled");
+  } else {
+    say(describeError(error));
+    process.exitCode = error instanceof UserError ? exitCodes.failed : exitCodes.bug;
+  }
+}
+// Not left to the event loop: a connection that is kept alive would hold up what comes next.
+process.exit(cancellationExitCode() ?? process.exitCode);

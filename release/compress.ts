@@ -1,0 +1,163 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { Readable, type Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { crc32 } from "node:zlib";
+import { execa, type ExecaError } from "execa";
+import { UserError } from "./errors.js";
+import { cancellation } from "./run.js";
+
+/**
+ * Level 8 with a window of 32 MiB: as small as upstream's `zstd -9` in 0.4 of the time (2 cores, 489 MB, November 2026:
+ * 3.9 s and 135.0 MB against 9.9 s and 135.3 MB), and well below the window log of 27 that hosts accept.
+ */
+const compression = ["-T0", "-8", "--long=25"];
+const decompression = ["-d", "--long=27"];
+
+/** What a stream was, known once it has ended. */
+export interface Digest {
+  bytes: number;
+  /** Lowercase hex. */
+  sha256: string;
+  /** base64, as S3 writes it. */
+  crc32: string;
+}
+
+/** A disk, and its compressed form. */
+export interface Digests {
+  disk: Digest;
+  compressed: Digest;
+}
+
+/** The compressed form of a disk as a stream, and what passed through once it has ended. */
+export interface CompressedDisk {
+  /** Ends only after the whole disk was read and zstd was happy with it; any trouble is an error of this stream. */
+  stream: Readable;
+  /** Rejects where the stream fails. */
+  digests: Promise<Digests>;
+}
+
+/**
+ * Reads a disk once, hashes and compresses it on the way, with back-pressure from the reader of the stream.
+ * @param report gets the number of bytes of the disk read so far
+ */
+export async function compressDisk(file: string, report: (bytes: number) => void): Promise<CompressedDisk> {
+  const { size } = await stat(file);
+  const zstd = startZstd([...compression, `--stream-size=${size}`]);
+  const disk = measure();
+  const compressed = measure();
+  const reading = createReadStream(file, { highWaterMark: 1024 * 1024 });
+  const feeding = pipeline(
+    reading,
+    (chunks: AsyncIterable<Buffer>) => disk.through(chunks, report),
+    zstd.input,
+  );
+  feeding.catch(() => undefined);
+  const { promise: digests, resolve, reject } = promiseParts<Digests>();
+  const stream = Readable.from(
+    (async function* () {
+      try {
+        yield* compressed.through(zstd.output);
+        // Without these two an unreadable disk would look like a short one, and be published.
+        await Promise.all([feeding, zstd.ended]);
+        resolve({ disk: disk.digest(), compressed: compressed.digest() });
+      } catch (error) {
+        reject(error);
+        throw error;
+      }
+    })(),
+  );
+  // Also where the reader gives up, even before its first read.
+  stream.once("close", zstd.kill);
+  return { stream, digests };
+}
+
+/** Reads the compressed form of a disk to its end: what it is, and what the disk inside it is. */
+export async function measureCompressed(source: Readable, report: (bytes: number) => void): Promise<Digests> {
+  const zstd = startZstd(decompression);
+  const disk = measure();
+  const compressed = measure();
+  try {
+    await Promise.all([
+      pipeline(source, (chunks: AsyncIterable<Buffer>) => compressed.through(chunks, report), zstd.input),
+      drain(disk.through(zstd.output)),
+      zstd.ended,
+    ]);
+  } finally {
+    zstd.kill();
+  }
+  return { disk: disk.digest(), compressed: compressed.digest() };
+}
+
+/** Hashes what passes through. */
+function measure() {
+  const hash = createHash("sha256");
+  let sum = 0;
+  let bytes = 0;
+  return {
+    async *through(chunks: AsyncIterable<Buffer>, report?: (bytes: number) => void): AsyncGenerator<Buffer> {
+      for await (const chunk of chunks) {
+        hash.update(chunk);
+        sum = crc32(chunk, sum);
+        bytes += chunk.length;
+        report?.(bytes);
+        yield chunk;
+      }
+    },
+    digest(): Digest {
+      const crc = Buffer.alloc(4);
+      crc.writeUInt32BE(sum);
+      return { bytes, sha256: hash.digest("hex"), crc32: crc.toString("base64") };
+    },
+  };
+}
+
+/** zstd rejects its input, or was killed. */
+export class ZstdError extends UserError {}
+
+interface Zstd {
+  input: Writable;
+  output: AsyncIterable<Buffer>;
+  /** Rejects unless it exits with 0. */
+  ended: Promise<unknown>;
+  kill: () => void;
+}
+
+/** zstd between two pipes; it ends with this process, however that ends. */
+function startZstd(args: string[]): Zstd {
+  const child = execa("setpriv", ["--pdeathsig", "KILL", "zstd", "-q", "-c", ...args], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
+    buffer: { stdout: false, stderr: true },
+    encoding: "buffer",
+    cancelSignal: cancellation.signal,
+  });
+  const ended = child.catch((error: ExecaError<{ encoding: "buffer" }>) => {
+    const said = Buffer.from(error.stderr ?? [])
+      .toString("utf8")
+      .trim()
+      .split("\n")
+      .join("; ");
+    throw new ZstdError(`zstd failed: ${said === "" ? error.shortMessage : said}`, { cause: error });
+  });
+  ended.catch(() => undefined);
+  return { input: child.stdin, output: child.stdout, ended, kill: () => void child.kill() };
+}
+
+async function drain(chunks: AsyncIterable<unknown>): Promise<void> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  while (!(await iterator.next()).done);
+}
+
+function promiseParts<T>() {
+  let resolve!: (value: T) => void;
+  let reject!: (reason: unknown) => void;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  promise.catch(() => undefined);
+  return { promise, resolve, reject };
+}

@@ -1,0 +1,45 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import { UserError } from "./errors.js";
+
+/** Exit code of flock(1) for a lock that somebody else holds. */
+const busy = 75;
+
+/**
+ * Does `work` while no other process on this machine does it under the same name. flock(1) holds the lock for as long
+ * as our end of its pipe is open: the kernel gives it back however this process ends, so `kill -9` leaves nothing behind.
+ * @param file names the lock: `<file>.lock` is made beside it, and its folder where that is missing
+ * @param what what the other one is doing, for the error, e.g. "a download of ubuntu-x86_64"
+ * @param waitSeconds how long to wait for the other one first: it may have been cancelled and be cleaning up
+ * @throws UserError when the other one is still at it then
+ */
+export async function exclusively<T>(
+  file: string,
+  what: string,
+  work: () => Promise<T>,
+  waitSeconds = 10,
+): Promise<T> {
+  await mkdir(path.dirname(file), { recursive: true });
+  const lock = `${file}.lock`;
+  const holder = spawn(
+    "flock",
+    ["--wait", String(waitSeconds), "-E", String(busy), lock, "sh", "-c", "echo held; exec cat >/dev/null"],
+    // A session of its own: Ctrl-C must not take the lock from a process that is still cleaning up.
+    { stdio: ["pipe", "pipe", "inherit"], detached: true },
+  );
+  const ended = once(holder, "close") as Promise<[number | null]>;
+  const held = await Promise.race([once(holder.stdout, "data").then(() => true), ended.then(() => false)]);
+  if (!held) {
+    const [code] = await ended;
+    if (code !== busy) throw new Error(`flock ${lock} exited with ${code}`);
+    throw new UserError(`${what} is already running on this machine (${lock}): wait for it to end`);
+  }
+  try {
+    return await work();
+  } finally {
+    holder.stdin.end();
+    await ended;
+  }
+}

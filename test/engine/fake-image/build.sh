@@ -1,0 +1,39 @@
+#!/bin/sh
+# Makes a tiny, real qcow2 that is different every time, with a line of JSON for fake-qemu after its end.
+set -eu
+cd "$(dirname "$0")"
+arch=$1 accelerator=$2 base=$3 runner=$4 commit=$5
+disk=build/ubuntu-$arch.qcow2
+facts=build/ubuntu-$arch.build.json
+
+if [ -e fail-build ]; then
+	echo "the file fail-build says so" >&2
+	exit 1
+fi
+if [ -e slow-build ]; then
+	# Ends with make, as the real build does.
+	exec setpriv --pdeathsig TERM sleep 600
+fi
+mkdir -p build
+qemu-img create -q -f qcow2 "$disk.part" 64M
+head -c 65536 /dev/urandom >>"$disk.part"
+printf '\n{"behaviour": "%s", "commit": "%s", "arch": "%s"}\n' \
+	"$(cat behaviour 2>/dev/null || echo ok)" "$commit" "$arch" >>"$disk.part"
+mv "$disk.part" "$disk"
+
+zeros=$(printf '%064d' 0)
+cat >"$facts.part" <<END
+{
+  "arch": "$arch",
+  "base": { "kind": "$base", "name": "fake", "sha256": "$zeros" },
+  "runner": {
+    "kind": "$runner", "version": "0.0.0", "sha256": "$zeros",
+    "releasedAt": "$(date -u +%F)", "supersededAt": null, "deprecatedAt": null
+  },
+  "builder": { "packer": "fake", "qemu": "fake", "accelerator": "$accelerator" },
+  "virtualSize": 67108864,
+  "seconds": 0
+}
+END
+mv "$facts.part" "$facts"
+echo "done: $disk"
