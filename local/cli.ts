@@ -1,0 +1,157 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { rm } from "node:fs/promises";
+import path from "node:path";
+import { Command } from "commander";
+import { describeError, UserError } from "../release/errors.js";
+import type { Architecture } from "../release/keys.js";
+import { say } from "../release/progress.js";
+import { cancellation } from "../release/run.js";
+import { withLock } from "./lock.js";
+import { checkout } from "./paths.js";
+import { platform } from "./platform.js";
+import { configuredArchitectures, setUp } from "./setup.js";
+import { readManifests, renderSummary } from "./summary.js";
+import { findEngine } from "./tools/engine.js";
+
+const here = platform();
+
+const cli = new Command("local")
+  .description("The whole path on this machine: engine, S3 server and CDN, all below .local/")
+  .enablePositionalOptions();
+
+cli
+  .command("start")
+  .description("set up, start the servers and update the stack: build, publish, boot-test, promote")
+  .action(start);
+
+cli
+  .command("setup")
+  .description("set up only; looks for the official command plugin again")
+  .action(() => setUp(here.paths, { retryVendor: true }));
+
+cli
+  .command("stop")
+  .description("end the servers; data stays")
+  .action(() =>
+    alone(async () => {
+      say((await here.stop()) ? "S3 server and CDN: stopped" : "S3 server and CDN: not running");
+    }),
+  );
+
+cli
+  .command("reset")
+  .description("end the servers and remove state, store, CDN, builds and logs; tools and caches stay")
+  .option("--all", "remove tools, plugins and caches too", false)
+  .action(({ all }: { all: boolean }) => reset(all));
+
+cli
+  .command("pulumi")
+  .description("run this platform's engine, e.g. npm run pulumi -- config set latest <commit>")
+  .argument("[args...]")
+  .allowUnknownOption()
+  .passThroughOptions()
+  .helpOption(false)
+  .action(async (args: string[]) => {
+    await setUp(here.paths, { retryVendor: false });
+    await here.start();
+    await passThrough(await requireEngine(), args);
+  });
+
+cli
+  .command("release")
+  .description("run a release command against this platform's store, e.g. npm run release -- status")
+  .argument("[args...]")
+  .allowUnknownOption()
+  .passThroughOptions()
+  .helpOption(false)
+  .action(async (args: string[]) => {
+    await setUp(here.paths, { retryVendor: false });
+    await here.start();
+    await passThrough(process.execPath, [
+      "--import",
+      "tsx",
+      path.join(checkout, "release", "cli.ts"),
+      ...args,
+    ]);
+  });
+
+async function start(): Promise<void> {
+  await alone(async () => {
+    const steps: { name: string; ms: number }[] = [];
+    const timed = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+      const began = Date.now();
+      const result = await work();
+      steps.push({ name, ms: Date.now() - began });
+      return result;
+    };
+    const began = Date.now();
+    await timed("set-up", () => setUp(here.paths, { retryVendor: false }));
+    await timed("servers", () => here.start());
+
+    const env = await here.environment();
+    const { program } = await import("../program.js");
+    const { update } = await import("./update.js");
+    const result = await update(await requireEngine(), () => program(checkout), here.paths, env);
+    steps.push(...result.steps, { name: "all", ms: Date.now() - began });
+
+    const [url, latest, pinned] = ["url", "latest", "pinned"].map((name) =>
+      String(result.outputs[name]?.value),
+    );
+    const architectures: Architecture[] = await configuredArchitectures(checkout);
+    const manifests = await readManifests(url!, latest!, architectures);
+    process.stdout.write(renderSummary({ latest: latest!, pinned: pinned!, url: url!, manifests, steps }));
+  });
+}
+
+async function reset(all: boolean): Promise<void> {
+  await alone(async () => {
+    await here.stop();
+    const { base, state, store, cdn, builds, logs } = here.paths;
+    for (const folder of all ? [base, builds] : [state, store, cdn, builds, logs]) {
+      await rm(folder, { recursive: true, force: true });
+    }
+    say(all ? `removed ${base} and ${builds}` : "removed state, store, CDN, builds and logs; tools stay");
+  });
+}
+
+/** One start, stop or reset of a checkout at a time. */
+async function alone(work: () => Promise<void>): Promise<void> {
+  await withLock(
+    path.join(here.paths.run, "start.lock"),
+    {
+      busy: (pid) =>
+        `another npm start, stop or reset is running in this checkout (process ${pid}); wait for it, or end it: kill -INT ${pid}`,
+    },
+    work,
+  );
+}
+
+async function requireEngine(): Promise<string> {
+  const engine = await findEngine(here.paths);
+  if (engine === undefined) throw new UserError("there is no Pulumi engine; set it up: npm run setup");
+  return engine;
+}
+
+/** Runs a program in the platform's environment, with this terminal, and ends as it ends. */
+async function passThrough(command: string, args: string[]): Promise<void> {
+  const child = spawn(command, args, {
+    cwd: checkout,
+    env: { ...process.env, ...(await here.environment()) },
+    stdio: "inherit",
+  });
+  // A terminal sends Ctrl-C to the program itself; told twice, Pulumi cuts off the clean-up of its commands.
+  cancellation.signal.addEventListener("abort", () => process.stdin.isTTY || child.kill("SIGINT"));
+  const [code] = (await once(child, "close")) as [number | null];
+  process.exitCode = code ?? 130;
+}
+
+// A terminal, and npm once more, may send the same Ctrl-C several times: the first counts.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => cancellation.abort());
+
+try {
+  await cli.parseAsync();
+} catch (error) {
+  say(describeError(error));
+  process.exitCode = cancellation.signal.aborted ? 130 : 1;
+}

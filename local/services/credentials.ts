@@ -1,0 +1,42 @@
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, readFile } from "node:fs/promises";
+import path from "node:path";
+import { z } from "zod";
+import { writeFileAtomically } from "../files.js";
+
+const key = z.object({ accessKeyId: z.string().min(1), secretAccessKey: z.string().min(1) });
+const credentials = z.object({
+  /** May do anything: only sets up the bucket, and is handed to nobody. */
+  root: key,
+  /** What the release commands use: may add to the bucket, not delete from it. */
+  publisher: key,
+});
+export type AccessKey = z.infer<typeof key>;
+export type Credentials = z.infer<typeof credentials>;
+
+/** The keys of this platform's S3 server, made at the first call; only the user can read the file. */
+export async function ensureCredentials(run: string): Promise<Credentials> {
+  const file = path.join(run, "credentials.json");
+  const stored = await readCredentials(file);
+  if (stored !== undefined) {
+    await chmod(file, 0o600);
+    return stored;
+  }
+  const made: Credentials = { root: newKey("root"), publisher: newKey("publisher") };
+  await mkdir(run, { recursive: true });
+  await writeFileAtomically(file, `${JSON.stringify(made)}\n`, { mode: 0o600 });
+  return made;
+}
+
+async function readCredentials(file: string): Promise<Credentials | undefined> {
+  try {
+    return credentials.parse(JSON.parse(await readFile(file, "utf8")));
+  } catch {
+    // Not there yet, or damaged: new ones do, since the server reads them at its start.
+    return undefined;
+  }
+}
+
+function newKey(accessKeyId: string): AccessKey {
+  return { accessKeyId, secretAccessKey: randomBytes(30).toString("base64url") };
+}

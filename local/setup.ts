@@ -1,0 +1,55 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { parse } from "yaml";
+import { architectures, type Architecture } from "../release/keys.js";
+import { platformEnvironment } from "./environment.js";
+import { hostNeeds, installPackages, missingPackages } from "./host-packages.js";
+import { withLock } from "./lock.js";
+import type { PlatformPaths } from "./paths.js";
+import { ensureCommandPlugin, type PluginOptions } from "./plugins.js";
+import { ensureEngine, findEngine } from "./tools/engine.js";
+import { removeGoCaches } from "./tools/go.js";
+import { ensureTool, toolFile, versitygw } from "./tools/go-tools.js";
+import { ensurePacker, findPacker } from "./tools/packer.js";
+import { isExecutable, which } from "./which.js";
+
+/** Makes everything available that the local platform runs. Takes a fraction of a second when all is there. */
+export async function setUp(paths: PlatformPaths, options: PluginOptions): Promise<void> {
+  await withLock(
+    path.join(paths.tools, "setup.lock"),
+    { waitSeconds: 60 * 60, busy: (pid) => `process ${pid} is still setting up; try again when it is done` },
+    async () => {
+      const host = { arch: process.arch, isRoot: process.getuid?.() === 0 };
+      const needs = hostNeeds(await configuredArchitectures(paths.root), host);
+      await installPackages([...(await missingPackages(needs)), ...(await packagesForTools(paths))], paths);
+      const engine = await ensureEngine(paths);
+      await ensureTool(versitygw, paths);
+      await ensurePacker(paths, await platformEnvironment(paths));
+      await removeGoCaches(paths);
+      await ensureCommandPlugin(engine, paths, options);
+    },
+  );
+}
+
+/** What apt can add so that the tools can be had: Packer itself, and Go where one of them has to be built. */
+async function packagesForTools(paths: PlatformPaths): Promise<string[]> {
+  const noPacker = (await findPacker(paths)) === undefined;
+  const mustBuild =
+    noPacker ||
+    (await findEngine(paths)) === undefined ||
+    !(await isExecutable(await toolFile(versitygw, paths)));
+  const noGo = (await which("go")) === undefined;
+  return [
+    ...(noPacker ? ["optional:packer"] : []),
+    ...(mustBuild && noGo ? ["golang-go", "ca-certificates"] : []),
+  ];
+}
+
+/** What the local stack builds. The program checks the values and says what is wrong with them; here they only choose packages. */
+export async function configuredArchitectures(root: string): Promise<Architecture[]> {
+  const text = await readFile(path.join(root, "Pulumi.local.yaml"), "utf8").catch(() => "");
+  const stack = parse(text) as { config?: Record<string, unknown> } | null;
+  const configured = stack?.config?.["runner-images:architectures"];
+  if (!Array.isArray(configured)) return ["x86_64"];
+  return architectures.filter((arch) => configured.includes(arch));
+}

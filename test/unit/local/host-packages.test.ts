@@ -1,0 +1,44 @@
+import { describe, expect, it } from "vitest";
+import { hostNeeds, missingPackages, type Host } from "../../../local/host-packages.js";
+import type { Architecture } from "../../../release/keys.js";
+
+const root: Host = { arch: "x64", isRoot: true };
+const packagesFor = (architectures: Architecture[], host: Host) =>
+  missingPackages(hostNeeds(architectures, host), () => Promise.resolve(false));
+
+describe("the host packages", () => {
+  it("are none where everything is there, so apt is not asked", async () => {
+    const needs = hostNeeds(["x86_64", "aarch64"], root);
+    expect(await missingPackages(needs, () => Promise.resolve(true))).toEqual([]);
+  });
+
+  it("are only those of what is missing", async () => {
+    const isThere = (need: string) => Promise.resolve(need !== "zstd");
+    expect(await missingPackages(hostNeeds(["x86_64"], root), isThere)).toEqual(["zstd"]);
+  });
+
+  it("include the emulator of the architectures that are built, and of no other", async () => {
+    expect(await packagesFor(["x86_64"], root)).toContain("qemu-system-x86");
+    expect(await packagesFor(["x86_64"], root)).not.toContain("qemu-system-arm");
+    expect(await packagesFor(["aarch64"], root)).toEqual(
+      expect.arrayContaining(["qemu-system-arm", "qemu-efi-aarch64", "dosfstools"]),
+    );
+  });
+
+  it("include user-mode emulation only for a foreign architecture", async () => {
+    expect(await packagesFor(["aarch64"], root)).toContain("qemu-user-static");
+    expect(await packagesFor(["x86_64"], { arch: "arm64", isRoot: true })).toContain("qemu-user-static");
+    expect(await packagesFor(["x86_64"], root)).not.toContain("qemu-user-static");
+    expect(await packagesFor(["aarch64"], { arch: "arm64", isRoot: true })).not.toContain("qemu-user-static");
+  });
+
+  it("include the mapping of accounts only for an ordinary user", async () => {
+    expect(await packagesFor(["x86_64"], { arch: "x64", isRoot: false })).toContain("uidmap");
+    expect(await packagesFor(["x86_64"], root)).not.toContain("uidmap");
+  });
+
+  it("are named once each", async () => {
+    const names = await packagesFor(["x86_64", "aarch64"], { arch: "x64", isRoot: false });
+    expect(names).toEqual([...new Set(names)].sort());
+  });
+});

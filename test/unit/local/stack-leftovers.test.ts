@@ -1,0 +1,60 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { stackLeftovers } from "../../../local/stack-leftovers.js";
+
+let state: string;
+beforeEach(async () => (state = await mkdtemp(path.join(tmpdir(), "state-"))));
+afterEach(() => rm(state, { recursive: true }));
+
+const leftovers = () => stackLeftovers(state, "runner-images", "local");
+const check = async () => (await leftovers()).lock;
+
+async function lock(content: string): Promise<void> {
+  const folder = path.join(state, ".pulumi", "locks", "organization", "runner-images", "local");
+  await mkdir(folder, { recursive: true });
+  await writeFile(path.join(folder, "id.json"), content);
+}
+
+describe("a lock of the stack", () => {
+  it("is not there in a new state folder", async () => {
+    expect(await check()).toBe(false);
+  });
+
+  it("is stale when its process is gone", async () => {
+    await lock(JSON.stringify({ pid: 2 ** 22 + 1, username: "u", hostname: hostname() }));
+    expect(await check()).toBe(true);
+  });
+
+  it("is stale when its number belongs to another program by now", async () => {
+    await lock(JSON.stringify({ pid: process.pid, username: "u", hostname: hostname() }));
+    expect(await check()).toBe(true);
+  });
+
+  it("is stale when a kill cut it off", async () => {
+    await lock('{"pid": 12');
+    expect(await check()).toBe(true);
+  });
+});
+
+describe("a command that was cut off", () => {
+  async function checkpoint(latest: unknown): Promise<void> {
+    const folder = path.join(state, ".pulumi", "stacks", "runner-images");
+    await mkdir(folder, { recursive: true });
+    await writeFile(path.join(folder, "local.json"), JSON.stringify({ version: 3, checkpoint: { latest } }));
+  }
+
+  it("is seen in the state", async () => {
+    await checkpoint({ resources: [], pending_operations: [{ type: "creating" }] });
+    expect(await leftovers()).toEqual({ lock: false, pendingOperations: true });
+  });
+
+  it.each([{ resources: [] }, { resources: [], pending_operations: [] }])(
+    "is not seen in %j",
+    async (latest) => {
+      await checkpoint(latest);
+      expect(await leftovers()).toEqual({ lock: false, pendingOperations: false });
+    },
+  );
+});
