@@ -55,7 +55,12 @@ describe("RunnerImage", () => {
 describe("LatestPointer", () => {
   it("is one command named after the pointer, without triggers, so that a move is one updated row", () => {
     const inputs = command("latest");
-    expect(inputs.environment).toEqual({ COMMIT: commit, SEQ: "7", ARCHITECTURES: "x86_64 aarch64", ...store });
+    expect(inputs.environment).toEqual({
+      COMMIT: commit,
+      SEQ: "7",
+      ARCHITECTURES: "x86_64 aarch64",
+      ...store,
+    });
     expect(inputs).not.toHaveProperty("triggers");
   });
 });

@@ -1,0 +1,93 @@
+/**
+ * `npm test`: runs the tiers one after the other (or those named as arguments) and ends with the counts of each,
+ * what was skipped, and one plain line "N passed, N failed, N skipped".
+ */
+import { mkdir, readFile, rm } from "node:fs/promises";
+import path from "node:path";
+import { execa } from "execa";
+import { z } from "zod";
+import { duration, say } from "../release/progress.js";
+
+const tiers = ["unit", "conformance", "engine", "e2e"] as const;
+type Tier = (typeof tiers)[number];
+
+const report = z.object({
+  testResults: z.array(
+    z.object({
+      name: z.string(),
+      status: z.string(),
+      assertionResults: z.array(z.object({ fullName: z.string(), status: z.string() })),
+    }),
+  ),
+});
+
+interface Counts {
+  tier: Tier;
+  passed: number;
+  failed: number;
+  skipped: string[];
+  ms: number;
+}
+
+async function runTier(tier: Tier): Promise<Counts> {
+  const file = path.resolve(`.local/test/${tier}.json`);
+  await mkdir(path.dirname(file), { recursive: true });
+  await rm(file, { force: true });
+  const start = Date.now();
+  const vitest = await execa(
+    "npx",
+    [
+      "vitest",
+      "run",
+      "--project",
+      tier,
+      "--reporter=default",
+      "--reporter=json",
+      `--outputFile.json=${file}`,
+    ],
+    {
+      stdio: ["ignore", "inherit", "inherit"],
+      reject: false,
+    },
+  );
+  const counts: Counts = { tier, passed: 0, failed: 0, skipped: [], ms: Date.now() - start };
+  for (const { status, assertionResults } of report.parse(JSON.parse(await readFile(file, "utf8")))
+    .testResults) {
+    // A file that fails before its first test (a broken import, a failed beforeAll) has no failed test of its own.
+    if (status === "failed" && assertionResults.every((test) => test.status !== "failed")) counts.failed += 1;
+    for (const test of assertionResults) {
+      if (test.status === "passed") counts.passed += 1;
+      else if (test.status === "failed") counts.failed += 1;
+      else counts.skipped.push(test.fullName);
+    }
+  }
+  // Neither an empty tier nor a runner that fails for a reason of its own (an unhandled error) may look green.
+  if (counts.passed === 0 || (vitest.exitCode !== 0 && counts.failed === 0)) counts.failed += 1;
+  return counts;
+}
+
+const asked = process.argv.slice(2);
+const unknown = asked.find((name) => !(tiers as readonly string[]).includes(name));
+if (unknown !== undefined) {
+  say(`error: unknown tier ${unknown} (allowed: ${tiers.join(", ")})`);
+  process.exit(2);
+}
+
+const results: Counts[] = [];
+for (const tier of tiers.filter((name) => asked.length === 0 || asked.includes(name))) {
+  say(`\n== ${tier} tests ==`);
+  results.push(await runTier(tier));
+}
+
+say("");
+for (const { tier, passed, failed, skipped, ms } of results) {
+  say(`${tier.padEnd(12)} ${passed} passed, ${failed} failed, ${skipped.length} skipped in ${duration(ms)}`);
+  for (const name of skipped) say(`  skipped: ${name}`);
+}
+const sum = (count: (result: Counts) => number) =>
+  results.reduce((total, result) => total + count(result), 0);
+const failed = sum((r) => r.failed);
+process.stdout.write(
+  `${sum((r) => r.passed)} passed, ${failed} failed, ${sum((r) => r.skipped.length)} skipped\n`,
+);
+process.exitCode = failed === 0 ? 0 : 1;
