@@ -1,0 +1,150 @@
+import { createHash } from "node:crypto";
+import { appendFile, readFile, writeFile } from "node:fs/promises";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Checkout, type Finished } from "./checkout.js";
+
+/** One story on one checkout: each test goes on where the one before it stopped. */
+describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", () => {
+  let checkout: Checkout;
+  let url: string;
+  let first: string;
+  let second: string;
+
+  beforeAll(async () => {
+    checkout = await Checkout.clone();
+  });
+
+  afterAll(async () => {
+    await checkout.npm("run", "reset");
+    await checkout.remove();
+  });
+
+  async function status() {
+    const { stdout } = await checkout.npm("run", "-s", "release", "--", "status", "--json");
+    return JSON.parse(stdout) as {
+      url: string;
+      latest: string;
+      pinned: string | null;
+      history: { seq: number; commit: string; previous: string | null }[];
+    };
+  }
+
+  async function served(path: string): Promise<string> {
+    const response = await fetch(`${url}/${path}`);
+    expect(response.status, path).toBe(200);
+    return response.text();
+  }
+
+  function expectSuccess(run: Finished): void {
+    expect(run.exitCode, run.stderr.slice(-2_000)).toBe(0);
+  }
+
+  it("builds, publishes, boots and promotes from a fresh clone with one command, and says what is live and how to roll back", async () => {
+    const run = await checkout.npm("start");
+    expectSuccess(run);
+    first = await checkout.git("log", "-1", "--format=%H", "--", "image");
+    ({ url } = await status());
+    expect(run.stdout).toContain(first);
+    expect(run.stdout).toContain(`${url}/latest`);
+    expect(run.stdout).toMatch(/pulumi -- config set latest/);
+    expect(await served("latest")).toBe(`${first}\n`);
+  });
+
+  it("serves a disk whose decompressed bytes have the published sha256, with the headers hosts rely on", async () => {
+    const disk = `${url}/images/${first}/ubuntu-x86_64.qcow2`;
+    const response = await fetch(`${disk}.zst`);
+    expect(response.headers.get("cache-control")).toBe("max-age=31536000, immutable");
+    expect(response.headers.get("content-encoding")).toBeNull();
+    await response.body?.cancel();
+    const { stdout } = await execa({
+      shell: "/bin/bash",
+      env: { DISK: disk },
+    })`set -o pipefail; curl -fsS "$DISK.zst" | zstd -dc --long=27 | sha256sum`;
+    expect(await (await fetch(`${disk}.sha256`)).text()).toBe(`${stdout.split(" ")[0]}\n`);
+
+    const latest = await fetch(`${url}/latest`);
+    expect(latest.headers.get("cache-control")).toBe("max-age=60");
+    expect(latest.headers.get("content-type")).toMatch(/^text\/plain/);
+  });
+
+  it("is downloaded and verified by the client a host would run", async () => {
+    const run = await checkout.npm(
+      "run",
+      "-s",
+      "release",
+      "--",
+      "fetch",
+      "--arch",
+      "x86_64",
+      "--directory",
+      "build/fetched",
+    );
+    expectSuccess(run);
+    const { path, sha256 } = JSON.parse(run.stdout) as { path: string; sha256: string };
+    expect(
+      createHash("sha256")
+        .update(await readFile(path))
+        .digest("hex"),
+    ).toBe(sha256);
+  });
+
+  it("does nothing when started again, and nothing after a commit that leaves image/ alone", async () => {
+    for (const change of ["none", "docs"]) {
+      if (change === "docs") {
+        await appendFile(checkout.file("docs/testing.md"), "\nA line.\n");
+        await checkout.commit("Touch only docs");
+      }
+      const run = await checkout.npm("start");
+      expectSuccess(run);
+      expect((await status()).history, change).toHaveLength(1);
+      expect(run.stderr, change).not.toMatch(/\b(created|updated|replaced)\b/);
+    }
+  });
+
+  it("builds, boots and promotes a commit in image/, and still serves the image before it", async () => {
+    await appendFile(checkout.file("image/README.md"), "\nA line.\n");
+    second = await checkout.commit("Touch image/");
+    expectSuccess(await checkout.npm("start"));
+    expect(await served("latest")).toBe(`${second}\n`);
+    expect(await served(`images/${first}/ubuntu-x86_64.qcow2.sha256`)).toMatch(/^[0-9a-f]{64}\n$/);
+  });
+
+  it("rolls back by one line of config, and forward again by removing it", async () => {
+    expectSuccess(await checkout.npm("run", "-s", "pulumi", "--", "config", "set", "latest", first));
+    const back = await checkout.npm("start");
+    expectSuccess(back);
+    expect(await served("latest")).toBe(`${first}\n`);
+    expect(await status()).toMatchObject({ latest: first, pinned: first });
+
+    expectSuccess(await checkout.npm("run", "-s", "pulumi", "--", "config", "rm", "latest"));
+    expectSuccess(await checkout.npm("start"));
+    expect(await served("latest")).toBe(`${second}\n`);
+    expect((await status()).history.map(({ commit, previous }) => [commit, previous])).toEqual([
+      [second, first],
+      [first, second],
+      [second, first],
+      [first, null],
+    ]);
+  });
+
+  it("stops an image with a broken runner unit at the boot test, shows the console's end, and leaves the pointer alone", async () => {
+    const unit = checkout.file("image/files/etc/systemd/system/gha-runner.service");
+    const text = await readFile(unit, "utf8");
+    await writeFile(unit, text.replaceAll(/^ExecStart=.*$/gm, "ExecStart=/nonexistent"));
+    await checkout.commit("Break the runner unit");
+    const run = await checkout.npm("start");
+    expect(run.exitCode).not.toBe(0);
+    expect(run.stderr).toMatch(/boot test/);
+    expect(run.stderr).toMatch(/\| .*\S/);
+    expect(await served("latest")).toBe(`${second}\n`);
+    expect((await status()).history).toHaveLength(4);
+  });
+
+  it("leaves nothing running after reset", async () => {
+    expectSuccess(await checkout.npm("run", "reset"));
+    const { stdout } = await execa("pgrep", ["-f", checkout.root], { reject: false });
+    expect(stdout).toBe("");
+    await expect(fetch(`${url}/latest`)).rejects.toThrow();
+  });
+});

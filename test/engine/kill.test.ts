@@ -1,0 +1,103 @@
+import { readFile, readdir } from "node:fs/promises";
+import path from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { execa } from "execa";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { checkout } from "../../local/paths.js";
+import { World } from "./world.js";
+
+/** In the environment of every process of an update under test, so that all of them can be found and none other. */
+const marker = "RUNNER_IMAGES_TEST_UPDATE";
+
+describe("an update that is killed or cancelled", () => {
+  let world: World;
+  beforeEach(async () => {
+    world = await World.create();
+  });
+  afterEach(() => world.remove());
+
+  /** `npm start`'s update in a process of its own. */
+  function startUpdate() {
+    return execa("node", ["--import", "tsx", path.join(import.meta.dirname, "driver.ts"), world.root], {
+      cwd: checkout,
+      env: { ...world.environment, [marker]: world.root },
+      reject: false,
+      all: true,
+      detached: true,
+    });
+  }
+
+  /** The live processes of that update, wherever in the process tree they are. */
+  async function updateProcesses(): Promise<{ pid: number; command: string }[]> {
+    const found = [];
+    for (const entry of await readdir("/proc")) {
+      if (!/^\d+$/.test(entry)) continue;
+      const [environment, command] = await Promise.all(
+        ["environ", "cmdline"].map((name) => readFile(`/proc/${entry}/${name}`, "utf8").catch(() => "")),
+      );
+      if (environment!.split("\0").includes(`${marker}=${world.root}`))
+        found.push({ pid: Number(entry), command: command!.replaceAll("\0", " ") });
+    }
+    return found;
+  }
+
+  async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
+    const deadline = Date.now() + 60_000;
+    for (;;) {
+      const seen = await look();
+      if (seen !== undefined) return seen;
+      if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
+      await pause(50); // polls
+    }
+  }
+
+  const running = (pattern: RegExp) =>
+    until(`a process like ${pattern}`, async () =>
+      (await updateProcesses()).some(({ command }) => pattern.test(command)) ? true : undefined,
+    );
+  const nothingLeft = () =>
+    until("all processes to end", async () => ((await updateProcesses()).length === 0 ? true : undefined));
+
+  async function expectNextRunFinishes(): Promise<void> {
+    const next = await startUpdate();
+    expect(next.exitCode, next.all).toBe(0);
+    const live = await world.git("log", "-1", "--format=%H", "--", "image");
+    expect(await world.served("latest")).toBe(`${live}\n`);
+    const history = await world.history();
+    expect(history).toHaveLength(1);
+  }
+
+  it.each([
+    ["the build", { "slow-build": "" }, /fake-image|make/],
+    ["the boot test", { behaviour: "hang" }, /qemu-system-x86_64/],
+  ])(
+    "kill -9 of everything in the middle of %s leaves no process, and the next run finishes",
+    async (_, files, pattern) => {
+      for (const [name, text] of Object.entries(files)) await world.write(`image/${name}`, text);
+      await world.commit("make it take long");
+      const update = startUpdate();
+      await running(pattern);
+      for (const { pid } of await updateProcesses()) process.kill(pid, "SIGKILL");
+      await update;
+      await nothingLeft();
+      expect(await world.keys("latest")).toEqual([]);
+      await world.git("revert", "--no-edit", "HEAD");
+      await expectNextRunFinishes();
+    },
+  );
+
+  it.each(["SIGKILL", "SIGINT", "SIGTERM"] as const)(
+    "%s to npm start alone ends the build below it too, and the next run finishes",
+    async (signal) => {
+      await world.write("image/slow-build", "");
+      await world.commit("make it take long");
+      const update = startUpdate();
+      await running(/make/);
+      update.kill(signal);
+      await update;
+      await nothingLeft();
+      await world.git("revert", "--no-edit", "HEAD");
+      await expectNextRunFinishes();
+    },
+  );
+});

@@ -1,0 +1,409 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { execa } from "execa";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { checkout } from "../../local/paths.js";
+import { buildDirectory } from "../../release/build.js";
+import { keys } from "../../release/keys.js";
+import { agrees, nextSeq, readEntry, readLog, readPointer } from "../../release/pointer.js";
+import { claim, settle } from "../../release/promote.js";
+import { openStore, type S3Store } from "../../release/store.js";
+import { factsOf, imageObjects } from "../unit/release/memory-store.js";
+import { interpose, TestS3, until } from "./s3.js";
+
+/*
+ * The release commands against a real S3 server. Each test has a bucket's worth of its own: a commit nobody else uses.
+ */
+
+const arch = "x86_64";
+let s3: TestS3;
+let store: S3Store;
+let root: string;
+/** Does not compress, so that it is uploaded in several parts. */
+const disk = randomBytes(40_000_000);
+
+beforeAll(async () => {
+  s3 = await TestS3.start();
+  store = await openStore(s3.environment.BUCKET!, s3.environment);
+});
+afterAll(() => s3.stop());
+
+beforeEach(async () => {
+  root = await mkdtemp(path.join(tmpdir(), "runner-images-release-"));
+});
+afterEach(() => rm(root, { recursive: true }));
+
+let commits = 0;
+function newCommit(): string {
+  return (++commits).toString(16).padStart(40, "0");
+}
+
+/** What `build` leaves behind. */
+async function putBuilt(commit: string, machine = root, content = disk): Promise<void> {
+  const folder = path.join(buildDirectory(machine, commit, arch), "image", "build");
+  await mkdir(folder, { recursive: true });
+  await writeFile(path.join(folder, "ubuntu-x86_64.qcow2"), content);
+  await writeFile(path.join(folder, "ubuntu-x86_64.build.json"), JSON.stringify(factsOf(arch)));
+}
+
+function release(verb: string, environment: Record<string, string> = {}, ...args: string[]) {
+  return releaseIn(root, verb, environment, ...args);
+}
+
+function releaseIn(cwd: string, verb: string, environment: Record<string, string>, ...args: string[]) {
+  const cli = path.join(checkout, "release", "cli.ts");
+  return execa("node", ["--import", import.meta.resolve("tsx"), cli, verb, ...args], {
+    cwd,
+    env: { ...s3.environment, ARCH: arch, BASE: "debian", RUNNER: "github", ...environment },
+    reject: false,
+  });
+}
+
+function result(run: { stdout: string }): Record<string, unknown> {
+  return JSON.parse(run.stdout) as Record<string, unknown>;
+}
+
+async function isStored(key: string): Promise<boolean> {
+  return (await store.head(key)) !== null;
+}
+
+describe("publish", () => {
+  it("stores disk, hash and manifest once, and finds nothing to do the second time", async () => {
+    const commit = newCommit();
+    await putBuilt(commit);
+    const first = await release("publish", { COMMIT: commit });
+    expect(first.stderr).toMatch(/done in/);
+    expect(result(first)).toMatchObject({ commit, arch, published: "now", diskBytes: disk.length });
+    expect(await s3.keys(keys.imagesPrefix(commit))).toEqual([
+      keys.manifest(commit, arch),
+      keys.diskSha256(commit, arch),
+      keys.disk(commit, arch),
+    ]);
+    expect((await store.get(keys.diskSha256(commit, arch)))!.text).toBe(`${String(result(first).sha256)}\n`);
+    // It takes gigabytes, and the store has it now.
+    await expect(readdir(buildDirectory(root, commit, arch))).rejects.toThrow(/ENOENT/);
+    const second = await release("publish", { COMMIT: commit });
+    expect(result(second)).toMatchObject({ published: "before", sha256: result(first).sha256 });
+  });
+
+  it("finishes on another machine what was killed between disk and manifest", async () => {
+    const commit = newCommit();
+    await putBuilt(commit);
+    const first = await release("publish", { COMMIT: commit });
+    await s3.delete(keys.manifest(commit, arch), keys.diskSha256(commit, arch));
+    await rm(path.join(root, "build"), { recursive: true });
+    const second = await release("publish", { COMMIT: commit }, "--build");
+    expect(result(second)).toMatchObject({
+      ...result(first),
+      published: "adopted",
+      seconds: expect.any(Number),
+    });
+    expect(await s3.keys(keys.imagesPrefix(commit))).toHaveLength(3);
+  });
+
+  it("lets two machines publish the same image at once: both end well, with one disk", async () => {
+    const commit = newCommit();
+    const slower = path.join(root, "slower");
+    const faster = path.join(root, "faster");
+    // No two builds are alike.
+    await putBuilt(commit, slower, randomBytes(20_000_000));
+    await putBuilt(commit, faster);
+    let first: Promise<{ stdout: string }> | undefined;
+    const proxy = await interpose(s3.endpoint, async (request) => {
+      // All parts of the slower one are there: now the faster one runs from beginning to end.
+      if (request.method === "POST" && request.url!.includes("uploadId=")) {
+        first ??= releaseIn(faster, "publish", { COMMIT: commit });
+        await first;
+      }
+      return false;
+    });
+    const second = await releaseIn(slower, "publish", {
+      COMMIT: commit,
+      AWS_ENDPOINT_URL_S3: proxy.endpoint,
+    });
+    proxy.stop();
+    const { sha256 } = result(await first!);
+    expect(result(await first!)).toMatchObject({ published: "now", diskBytes: disk.length });
+    expect(result(second)).toMatchObject({ published: "adopted", diskBytes: disk.length, sha256 });
+    expect(await s3.unfinishedUploads()).toEqual([]);
+  });
+
+  it("refuses to call an image published that was made of something else", async () => {
+    const commit = newCommit();
+    await putBuilt(commit);
+    await release("publish", { COMMIT: commit });
+    const run = await release("publish", { COMMIT: commit, RUNNER: "fixture" });
+    expect(run).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(run.stderr).toMatch(/is published with runner github, not fixture/);
+  });
+
+  it("refuses a hash that is there already and differs, and changes nothing", async () => {
+    const commit = newCommit();
+    await putBuilt(commit);
+    await store.create(keys.diskSha256(commit, arch), `${"6".repeat(64)}\n`);
+    const run = await release("publish", { COMMIT: commit });
+    expect(run.exitCode).toBe(1);
+    expect(run.stderr).toMatch(/\.qcow2\.sha256 .* is there already with other content/);
+    expect((await store.get(keys.diskSha256(commit, arch)))!.text).toBe(`${"6".repeat(64)}\n`);
+    expect(await isStored(keys.manifest(commit, arch))).toBe(false);
+  });
+
+  it("refuses a disk that somebody else put there", async () => {
+    const commit = newCommit();
+    await store.create(keys.disk(commit, arch), "not ours");
+    const run = await release("publish", { COMMIT: commit });
+    expect(run.exitCode).toBe(1);
+    expect(run.stderr).toMatch(/was not put there by this project/);
+  });
+
+  it("says what to do where nothing was built", async () => {
+    const run = await release("publish", { COMMIT: newCommit() });
+    expect(run.exitCode).toBe(1);
+    expect(run.stderr).toMatch(/is not built here: add --build/);
+  });
+
+  it("uploads again where the server said yes and kept nothing", async () => {
+    const commit = newCommit();
+    await putBuilt(commit);
+    let lied = false;
+    const proxy = await interpose(s3.endpoint, (request, response) => {
+      if (lied || request.method !== "POST" || !request.url!.includes("uploadId=")) return false;
+      lied = true;
+      response.writeHead(200, { "content-type": "application/xml" });
+      response.end(
+        "<CompleteMultipartUploadResult><ETag>&quot;x&quot;</ETag></CompleteMultipartUploadResult>",
+      );
+      return true;
+    });
+    const run = await release("publish", { COMMIT: commit, AWS_ENDPOINT_URL_S3: proxy.endpoint });
+    proxy.stop();
+    expect(lied).toBe(true);
+    expect(result(run)).toMatchObject({ published: "now" });
+    expect(await isStored(keys.disk(commit, arch))).toBe(true);
+    expect(await s3.unfinishedUploads()).toEqual([]);
+  });
+
+  it("leaves no parts behind where the upload fails, and keeps what was built", async () => {
+    const commit = newCommit();
+    await putBuilt(commit);
+    const proxy = await interpose(s3.endpoint, (request, response) => {
+      if (!request.url!.includes("partNumber=3")) return false;
+      response.writeHead(403).end();
+      return true;
+    });
+    const run = await release("publish", { COMMIT: commit, AWS_ENDPOINT_URL_S3: proxy.endpoint });
+    proxy.stop();
+    expect(run.exitCode).toBe(1);
+    expect(run.stderr).toMatch(/denies this/);
+    expect(await s3.unfinishedUploads()).toEqual([]);
+    expect(await s3.keys(keys.imagesPrefix(commit))).toEqual([]);
+    expect(result(await release("publish", { COMMIT: commit }))).toMatchObject({ published: "now" });
+  });
+
+  /** Publishes through a proxy, and sends a signal as soon as the third part is on its way. */
+  async function interrupted(
+    commit: string,
+    signal: NodeJS.Signals,
+  ): Promise<Awaited<ReturnType<typeof release>>> {
+    let held = false;
+    const proxy = await interpose(s3.endpoint, (request) => {
+      if (!request.url!.includes("partNumber=3")) return false;
+      held = true;
+      // Never answered: the part is under way when the signal comes.
+      return signal === "SIGKILL";
+    });
+    const run = release("publish", { COMMIT: commit, AWS_ENDPOINT_URL_S3: proxy.endpoint });
+    await until(() => held);
+    run.kill(signal);
+    const ended = await run;
+    proxy.stop();
+    return ended;
+  }
+
+  it("cleans up after SIGTERM: no parts, no zstd, exit code 143", async () => {
+    const commit = newCommit();
+    await putBuilt(commit);
+    const run = await interrupted(commit, "SIGTERM");
+    expect(run.exitCode).toBe(143);
+    expect(await s3.unfinishedUploads()).toEqual([]);
+    expect(await isStored(keys.manifest(commit, arch))).toBe(false);
+    expect(await runningIn(root)).toEqual([]);
+  });
+
+  it("sweeps up, the next time, the parts that kill -9 left behind", async () => {
+    const commit = newCommit();
+    await putBuilt(commit);
+    const run = await interrupted(commit, "SIGKILL");
+    expect(run.signal).toBe("SIGKILL");
+    expect(await s3.unfinishedUploads()).toEqual([keys.disk(commit, arch)]);
+    await until(async () => (await runningIn(root)).length === 0);
+    expect(result(await release("publish", { COMMIT: commit }))).toMatchObject({ published: "now" });
+    expect(await s3.unfinishedUploads()).toEqual([]);
+  });
+});
+
+/** The commands of the processes that work in a folder. */
+async function runningIn(folder: string): Promise<string[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const lines = await Promise.all(
+    pids.map(async (pid) => {
+      const [cwd, command] = await Promise.all([
+        execa("readlink", [`/proc/${pid}/cwd`], { reject: false }),
+        readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""),
+      ]);
+      return cwd.stdout === folder ? command.replaceAll("\0", " ") : "";
+    }),
+  );
+  return lines.filter((line) => line !== "");
+}
+
+describe("promote", () => {
+  let cdn: { url: string; stop: () => void };
+
+  beforeAll(async () => {
+    cdn = await serveLatest();
+  });
+  afterAll(() => cdn.stop());
+
+  /** A CDN without a cache. */
+  async function serveLatest(): Promise<{ url: string; stop: () => void }> {
+    const server = createServer((request: IncomingMessage, response: ServerResponse) => {
+      void store.get(request.url!.slice(1)).then((stored) => {
+        response.writeHead(stored === null ? 404 : 200).end(stored?.text);
+      });
+    });
+    await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+    return {
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      stop: () => {
+        server.closeAllConnections();
+        server.close();
+      },
+    };
+  }
+
+  async function putImage(commit: string): Promise<void> {
+    for (const [key, text] of imageObjects(commit, arch)) await store.create(key, text);
+  }
+
+  function promote(commit: string, environment: Record<string, string> = {}) {
+    return release("promote", { COMMIT: commit, ARCHITECTURES: arch, IMAGES_URL: cdn.url, ...environment });
+  }
+
+  it("lets exactly one of twenty writers have a number", async () => {
+    const seq = ((await readLog(store)).at(-1) ?? 0) + 1;
+    const racers = Array.from({ length: 20 }, newCommit);
+    const outcomes = await Promise.allSettled(racers.map((commit) => claim(store, { seq, commit })));
+    const winners = racers.filter((_, index) => outcomes[index]!.status === "fulfilled");
+    expect(winners).toEqual([(await readEntry(store, seq))!.commit]);
+    for (const outcome of outcomes)
+      if (outcome.status === "rejected")
+        expect(String(outcome.reason)).toMatch(/another update moved the pointer to/);
+    await settle(store);
+  });
+
+  it("loses no move of twenty writers who try until they succeed, and ends with the newest on top", async () => {
+    const before = (await readLog(store)).length;
+    const racers = Array.from({ length: 20 }, newCommit);
+    await Promise.all(
+      racers.map(async (commit) => {
+        for (;;) {
+          const seq = nextSeq(await readPointer(store), commit);
+          const moved = await claim(store, { seq, commit }).then(
+            () => true,
+            () => false,
+          );
+          if (moved) return settle(store);
+        }
+      }),
+    );
+    const log = await readLog(store);
+    expect(log).toEqual(log.map((_, index) => index + 1));
+    const entries = await Promise.all(log.slice(before).map((seq) => readEntry(store, seq)));
+    expect(entries.map((entry) => entry!.commit).sort()).toEqual([...racers].sort());
+    expect(agrees(await readPointer(store), entries.at(-1)!.commit)).toBe(true);
+  });
+
+  it("moves, says so, and changes nothing when repeated", async () => {
+    const commit = newCommit();
+    await putImage(commit);
+    const first = await promote(commit);
+    expect(first).toMatchObject({ exitCode: 0 });
+    expect(result(first)).toMatchObject({ commit });
+    const count = (await readLog(store)).length;
+    expect(result(await promote(commit))).toEqual(result(first));
+    expect(await readLog(store)).toHaveLength(count);
+  });
+
+  it.each([
+    ["before latest.json", "/latest.json"],
+    ["between latest.json and latest", "/latest"],
+  ])("is finished by the next where it was killed %s", async (_, place) => {
+    const commit = newCommit();
+    await putImage(commit);
+    let held = false;
+    const proxy = await interpose(s3.endpoint, (request) => {
+      held ||= request.method === "PUT" && new URL(request.url!, s3.endpoint).pathname.endsWith(place);
+      return held;
+    });
+    const seq = String(nextSeq(await readPointer(store), commit));
+    const run = promote(commit, { SEQ: seq, AWS_ENDPOINT_URL_S3: proxy.endpoint });
+    await until(() => held);
+    run.kill("SIGKILL");
+    await run;
+    proxy.stop();
+    expect(agrees(await readPointer(store), commit)).toBe(false);
+    expect(await promote(commit, { SEQ: seq })).toMatchObject({ exitCode: 0 });
+    expect(agrees(await readPointer(store), commit)).toBe(true);
+    expect((await readLog(store)).at(-1)).toBe(Number(seq));
+  });
+
+  it("is refused, with nothing changed, for an image that was never published", async () => {
+    const before = await s3.keys();
+    const run = await promote("d".repeat(40));
+    expect(run).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(run.stderr).toMatch(/^error: d{40} cannot go live: image d{40} was never published$/);
+    expect(await s3.keys()).toEqual(before);
+  });
+});
+
+describe("a store in trouble is one line", () => {
+  it.each([
+    ["unreachable", { AWS_ENDPOINT_URL_S3: "http://127.0.0.1:9" }, /cannot be reached \(ECONNREFUSED\)/],
+    ["with wrong credentials", { AWS_SECRET_ACCESS_KEY: "wrong" }, /refuses the credentials/],
+    ["with an unknown key", { AWS_ACCESS_KEY_ID: "nobody" }, /refuses the credentials/],
+    ["without the bucket", { BUCKET: "no-such-bucket" }, /bucket "no-such-bucket" at .* does not exist/],
+  ])("%s", async (_, environment, message) => {
+    const run = await release("status", environment);
+    expect(run).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(run.stderr).toMatch(/^error: [^\n]*$/);
+    expect(run.stderr).toMatch(message);
+  });
+});
+
+describe("a wrong command line is one line and exit code 2", () => {
+  it.each([
+    ["an unknown verb", "publsh", [], /unknown command 'publsh'/],
+    ["an unknown option", "status", ["--colour"], /unknown option '--colour'/],
+    ["an unknown architecture", "publish", ["--arch", "arm64"], /Allowed choices are x86_64, aarch64/],
+    ["a short commit", "verify", ["--commit", "abc"], /must be 40 lowercase hex/],
+    [
+      "a list with an unknown architecture",
+      "verify",
+      ["--architectures", "x86_64,arm"],
+      /may hold only x86_64, aarch64/,
+    ],
+    ["a number that is none", "promote", ["--seq", "0"], /whole number from 1/],
+    ["a URL that is none", "promote", ["--url", "images.example.com"], /must be a URL like/],
+    ["a commit that is missing", "promote", [], /'--commit <hash>' not specified/],
+  ])("%s", async (_, verb, args, message) => {
+    const run = await release(verb, {}, ...args);
+    expect(run).toMatchObject({ exitCode: 2, stdout: "" });
+    expect(run.stderr).toMatch(/^error: [^\n]*$/);
+    expect(run.stderr).toMatch(message);
+  });
+});

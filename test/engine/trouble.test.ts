@@ -1,0 +1,129 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { World } from "./world.js";
+
+describe.sequential("what stops an update, in one line and with nothing changed", () => {
+  let world: World;
+  let live: string;
+
+  beforeAll(async () => {
+    world = await World.create();
+    live = world.imageCommit;
+    await world.up();
+  });
+  afterAll(() => world.remove());
+
+  /** Runs a preview which must fail, and returns the diagnostics a person sees. */
+  async function refusal(): Promise<string> {
+    const before = await world.keys();
+    const text = await world.failure(() => world.preview());
+    expect(await world.keys()).toEqual(before);
+    expect(text).not.toMatch(/\n\s+at .*:\d+:\d+/);
+    return text;
+  }
+
+  it.each([
+    ["that is not 40 lowercase hex", "main", /latest must be 40 lowercase hex/],
+    ["that was never published", "f".repeat(40), /was never published.*pulumi config rm latest/],
+  ])("refuses a pin %s at preview", async (_, pin, message) => {
+    await world.pin(pin);
+    expect(await refusal()).toMatch(message);
+    await world.pin(undefined);
+  });
+
+  it.each([
+    ["is incomplete", "ubuntu-x86_64.json", /publishing did not finish/],
+    ["lacks its disk", "ubuntu-x86_64.qcow2.zst", /qcow2\.zst is missing/],
+    ["lacks its boot test", "ubuntu-x86_64.boot.json", /not boot-tested yet/],
+  ])("refuses a pin to an image that %s at preview", async (_, missing, message) => {
+    const damaged = await world.copyImage(live, "e".repeat(40), { without: missing });
+    await world.pin(damaged);
+    expect(await refusal()).toMatch(message);
+    await world.pin(undefined);
+    await world.deleteImage(damaged);
+  });
+
+  it("refuses a pin to an image that lacks one of the architectures at preview", async () => {
+    const published = await world.copyImage(live, "d".repeat(40), {});
+    await world.pin(published);
+    await world.setConfig("architectures", ["x86_64", "aarch64"]);
+    expect(await refusal()).toMatch(/aarch64: not published for this architecture/);
+    await world.setConfig("architectures", undefined);
+    await world.pin(undefined);
+    await world.deleteImage(published);
+  });
+
+  it("refuses an unknown config key", async () => {
+    await world.setConfig("colour", "red");
+    expect(await refusal()).toMatch(/unknown config key runner-images:colour/);
+    await world.setConfig("colour", undefined);
+  });
+
+  it("refuses an unknown architecture", async () => {
+    await world.setConfig("architectures", ["arm64"]);
+    expect(await refusal()).toMatch(/architectures may hold only x86_64, aarch64/);
+    await world.setConfig("architectures", undefined);
+  });
+
+  it("refuses uncommitted changes of image/, and says that a local commit is enough", async () => {
+    await world.write("image/new-file", "x");
+    expect(await refusal()).toMatch(/image\/ has uncommitted changes.*local commit is enough/);
+    await world.git("clean", "-qf", "image");
+  });
+
+  it("refuses a store that cannot be reached, wrong credentials and a missing bucket, each in its own words", async () => {
+    const unreachable = world.withEnvironment({ AWS_ENDPOINT_URL_S3: "http://127.0.0.1:9" });
+    expect(await world.failure(() => unreachable.preview())).toMatch(/cannot be reached/);
+    const stranger = world.withEnvironment({ AWS_SECRET_ACCESS_KEY: "wrong" });
+    expect(await world.failure(() => stranger.preview())).toMatch(/refuses the credentials/);
+    const elsewhere = world.withEnvironment({ BUCKET: "no-such-bucket" });
+    expect(await world.failure(() => elsewhere.preview())).toMatch(/does not exist|denies/);
+  });
+
+  it.each([
+    ["build fails", { "fail-build": "" }, /make exited with/],
+    ["guest panics", { behaviour: "panic" }, /panic/i],
+    ["job fails", { behaviour: "job-fails" }, /exit|non-zero/i],
+    ["guest powers off too early", { behaviour: "early-poweroff" }, /boot test/],
+    ["guest has a failed unit", { behaviour: "failed-unit" }, /unit/],
+  ])(
+    "leaves the pointer where it is when the %s, and goes on after the next commit",
+    async (_, files, message) => {
+      for (const [name, text] of Object.entries(files)) await world.write(`image/${name}`, text);
+      await world.commit("break the image");
+      expect(await world.failure(() => world.up())).toMatch(message);
+      expect(await world.served("latest")).toBe(`${live}\n`);
+      await world.git("revert", "--no-edit", "HEAD");
+      await world.up();
+      live = await world.git("rev-parse", "HEAD");
+      expect(await world.served("latest")).toBe(`${live}\n`);
+    },
+  );
+
+  it("quotes the boot test's failure when a failed image is pinned", async () => {
+    await world.write("image/behaviour", "panic");
+    const failed = await world.commit("break the image");
+    await world.failure(() => world.up());
+    await world.pin(failed);
+    expect(await refusal()).toMatch(/failed its boot test: .*panic/i);
+    await world.pin(undefined);
+    await world.git("revert", "--no-edit", failed);
+    await world.up();
+    live = await world.git("rev-parse", "HEAD");
+  });
+
+  it("lets the loser of two concurrent moves say that another was faster, and keeps one log without gaps", async () => {
+    const other = await world.copyImage(live, "c".repeat(40), {});
+    const seq = (await world.history())[0]![0] + 1;
+    const racers = await Promise.all(
+      [other, live].map((commit) =>
+        world.release("promote", { COMMIT: commit, SEQ: String(seq), ARCHITECTURES: "x86_64" }),
+      ),
+    );
+    expect(racers.map((run) => run.exitCode).sort()).toEqual([0, 1]);
+    expect(racers.find((run) => run.exitCode === 1)!.stderr).toMatch(/another update moved the pointer/);
+    const history = await world.history();
+    expect(history.map(([number]) => number)).toEqual(history.map((_, index) => history.length - index));
+    await world.up();
+    expect(await world.served("latest")).toBe(`${live}\n`);
+  });
+});

@@ -1,0 +1,130 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { World } from "./world.js";
+
+/** One story in one world: each test goes on where the one before it stopped. */
+describe.sequential("an update, on the real engine with a real store", () => {
+  let world: World;
+  let first: string;
+  let second: string;
+  let third: string;
+
+  beforeAll(async () => {
+    world = await World.create();
+    first = world.imageCommit;
+  });
+  afterAll(() => world.remove());
+
+  it("shows in its first preview what it would create, and creates nothing, on a machine without Packer and QEMU", async () => {
+    const bare = world.withEnvironment({
+      PATH: await world.pathOf("git", "node", "sh", "env", "dirname", "uname"),
+    });
+    const preview = await bare.preview();
+    // The stack, an image with its two commands, and the pointer with its one.
+    expect(preview.changeSummary).toEqual({ create: 6 });
+    expect(await world.keys()).toEqual([]);
+  });
+
+  it("builds, publishes, boots and promotes", async () => {
+    const up = await world.up();
+    expect(up.summary.resourceChanges).toEqual({ create: 6 });
+    expect(up.outputs).toEqual({
+      url: world.url,
+      bucket: "runner-images",
+      latest: first,
+      newest: first,
+      pinned: "",
+    });
+    expect(await world.keys()).toEqual([
+      `images/${first}/ubuntu-x86_64.boot.json`,
+      `images/${first}/ubuntu-x86_64.json`,
+      `images/${first}/ubuntu-x86_64.qcow2.sha256`,
+      `images/${first}/ubuntu-x86_64.qcow2.zst`,
+      "latest",
+      "latest.json",
+      "pointer/00000001.json",
+    ]);
+    expect(await world.served("latest")).toBe(`${first}\n`);
+    expect(await world.history()).toEqual([[1, first, null]]);
+  });
+
+  it("does nothing when nothing changed", async () => {
+    expect((await world.up()).summary.resourceChanges).toEqual({ same: 6 });
+    expect(await world.preview()).toMatchObject({ changeSummary: { same: 6 } });
+  });
+
+  it("does nothing after a commit that leaves image/ alone", async () => {
+    await world.write("README.md", "docs");
+    await world.commit("docs only");
+    expect((await world.up()).summary.resourceChanges).toEqual({ same: 6 });
+  });
+
+  it("publishes and promotes a commit in image/ and keeps the image before it", async () => {
+    second = await world.changeImage();
+    const { resourceChanges } = (await world.up()).summary;
+    expect(resourceChanges).toEqual({ same: 3, replace: 2, update: 1 });
+    expect(await world.served("latest")).toBe(`${second}\n`);
+    expect(await world.keys()).toContain(`images/${first}/ubuntu-x86_64.qcow2.zst`);
+    expect(await world.history()).toEqual([
+      [2, second, first],
+      [1, first, null],
+    ]);
+  });
+
+  it("rolls back by one line of config: the pointer is the one resource that changes", async () => {
+    await world.pin(first);
+    const preview = await world.preview();
+    expect(preview.changeSummary).toEqual({ same: 5, update: 1 });
+    expect(preview.text).toMatch(/command:local:Command +latest +update +.*environment/);
+    expect((await world.up()).summary.resourceChanges).toEqual({ same: 5, update: 1 });
+    expect(await world.served("latest")).toBe(`${first}\n`);
+  });
+
+  it("keeps the pointer when a commit in image/ lands while pinned, and still publishes and boots it", async () => {
+    third = await world.changeImage();
+    expect((await world.up()).summary.resourceChanges).toEqual({ same: 4, replace: 2 });
+    expect(await world.served("latest")).toBe(`${first}\n`);
+    expect(await world.keys()).toContain(`images/${third}/ubuntu-x86_64.boot.json`);
+  });
+
+  it("goes to the newest image when unpinned", async () => {
+    await world.pin(undefined);
+    expect((await world.up()).summary.resourceChanges).toEqual({ same: 5, update: 1 });
+    expect(await world.served("latest")).toBe(`${third}\n`);
+    expect(await world.history()).toEqual([
+      [4, third, first],
+      [3, first, second],
+      [2, second, first],
+      [1, first, null],
+    ]);
+  });
+
+  it.each([
+    ["latest", () => `${first}\n`],
+    ["latest.json", () => "{}"],
+  ])("shows a hand-edited %s as one update, and repairs it", async (key, text) => {
+    await world.overwrite(key, text());
+    expect((await world.preview()).changeSummary).toEqual({ same: 5, update: 1 });
+    expect((await world.up()).summary.resourceChanges).toEqual({ same: 5, update: 1 });
+    expect(await world.served("latest")).toBe(`${third}\n`);
+    expect((await world.up()).summary.resourceChanges).toEqual({ same: 6 });
+  });
+
+  it("builds a reverted image/ under the commit of the revert", async () => {
+    await world.git("revert", "--no-edit", third);
+    const reverted = await world.git("rev-parse", "HEAD");
+    await world.up();
+    expect(await world.served("latest")).toBe(`${reverted}\n`);
+  });
+
+  it("changes nothing on a second machine with the same state, store and commit", async () => {
+    const other = await world.secondMachine();
+    expect((await other.up()).summary.resourceChanges).toEqual({ same: 6 });
+  });
+
+  it("publishes nothing again where the state was lost: the store knows", async () => {
+    const before = await world.keys();
+    const other = await world.secondMachine({ withState: false });
+    expect((await other.up()).summary.resourceChanges).toEqual({ create: 6 });
+    expect(await world.keys()).toEqual(before);
+  });
+});

@@ -1,0 +1,289 @@
+import { cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from "@aws-sdk/client-s3";
+import {
+  LocalWorkspace,
+  type OutputMap,
+  PulumiCommand,
+  type Stack,
+  type UpResult,
+} from "@pulumi/pulumi/automation/index.js";
+import { execa } from "execa";
+import { parseDocument } from "yaml";
+import { platform, type Platform } from "../../local/platform.js";
+import { checkout } from "../../local/paths.js";
+import { ensureCredentials } from "../../local/services/credentials.js";
+import { findEngine } from "../../local/tools/engine.js";
+import { program } from "../../program.js";
+import { keys, type Architecture } from "../../release/keys.js";
+import type { BootRecord, Manifest } from "../../release/records.js";
+
+const arch: Architecture = "x86_64";
+const bucket = "runner-images";
+const stackFile = "Pulumi.local.yaml";
+/** What the program and its commands need of a checkout; the rest of a world's repository is its own. */
+const borrowed = [
+  ...["index.ts", "program.ts", "config.ts", "components", "release"],
+  ...["node_modules", "package.json", "tsconfig.json"],
+];
+
+/**
+ * A repository with a fake image/, and a real engine, S3 server and CDN of its own.
+ * Only the guest is played: `fake-qemu` stands first on PATH.
+ */
+export class World {
+  private constructor(
+    private readonly folder: string,
+    readonly root: string,
+    private readonly platform: Platform,
+    private readonly admin: S3Client,
+    private readonly engine: PulumiCommand,
+    readonly environment: Record<string, string>,
+    public imageCommit: string,
+  ) {}
+
+  static async create(): Promise<World> {
+    const folder = await realpath(await mkdtemp(path.join(tmpdir(), "runner-images-world-")));
+    const root = path.join(folder, "repository");
+    await mkdir(root);
+    for (const file of ["Pulumi.yaml", stackFile]) await cp(path.join(checkout, file), path.join(root, file));
+    await cp(path.join(import.meta.dirname, "fake-image"), path.join(root, "image"), { recursive: true });
+    await writeFile(
+      path.join(root, ".gitignore"),
+      [...borrowed, "build", ".local", "image/build", ""].join("\n"),
+    );
+    await borrow(root);
+
+    const local = platform({ root, shared: checkout, latestTtlSeconds: 1 });
+    await local.start();
+    const environment = await local.environment();
+    environment.PATH = `${path.join(import.meta.dirname, "fake-qemu")}:${environment.PATH}`;
+    const { root: rootKey } = await ensureCredentials(local.paths.run);
+    const admin = new S3Client({
+      endpoint: environment.AWS_ENDPOINT_URL_S3!,
+      region: environment.AWS_REGION!,
+      credentials: rootKey,
+      forcePathStyle: true,
+    });
+    const engine = await PulumiCommand.get({
+      root: path.dirname(path.dirname((await findEngine(local.paths))!)),
+    });
+    const world = new World(folder, root, local, admin, engine, environment, "");
+    await world.git("init", "--quiet", "--initial-branch=main");
+    world.imageCommit = await world.commit("a fake image");
+    return world;
+  }
+
+  async remove(): Promise<void> {
+    await this.platform.stop();
+    this.admin.destroy();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  get url(): string {
+    return this.environment.IMAGES_URL!;
+  }
+
+  /** The same world seen with another environment, e.g. wrong credentials. */
+  withEnvironment(changes: Record<string, string>): World {
+    return this.seenFrom(this.root, changes);
+  }
+
+  /** Another checkout of the same repository, with the same store; with the same state, or with none. */
+  async secondMachine({ withState = true } = {}): Promise<World> {
+    const root = await mkdtemp(path.join(this.folder, "machine-"));
+    await execa("git", ["clone", "--quiet", this.root, root]);
+    await borrow(root);
+    const state = path.join(root, ".local/state");
+    await mkdir(state, { recursive: true });
+    return this.seenFrom(root, withState ? {} : { PULUMI_BACKEND_URL: `file://${state}` });
+  }
+
+  private seenFrom(root: string, changes: Record<string, string>): World {
+    const environment = { ...this.environment, ...changes };
+    return new World(
+      this.folder,
+      root,
+      this.platform,
+      this.admin,
+      this.engine,
+      environment,
+      this.imageCommit,
+    );
+  }
+
+  // The repository
+
+  async git(...args: string[]): Promise<string> {
+    const identity = ["-c", "user.name=world", "-c", "user.email=world@example.com"];
+    return (await execa("git", [...identity, ...args], { cwd: this.root })).stdout;
+  }
+
+  async write(file: string, text: string): Promise<void> {
+    await writeFile(path.join(this.root, file), text);
+  }
+
+  async commit(message: string): Promise<string> {
+    await this.git("add", "-A");
+    await this.git("commit", "--quiet", "-m", message);
+    return this.git("rev-parse", "HEAD");
+  }
+
+  /** A new commit in image/. */
+  async changeImage(): Promise<string> {
+    await this.write("image/salt", `${Math.random()}\n`);
+    return this.commit("change the image");
+  }
+
+  // The stack
+
+  /** Edits one line of the stack's file and commits that, as a person would; undefined removes it. */
+  async setConfig(key: string, value: unknown): Promise<void> {
+    const document = parseDocument(await readFile(path.join(this.root, stackFile), "utf8"));
+    const place = ["config", `runner-images:${key}`];
+    if (value === undefined) document.deleteIn(place);
+    else document.setIn(place, value);
+    await this.write(stackFile, document.toString({ lineWidth: 0 }));
+    await this.commit(`set ${key}`);
+  }
+
+  async pin(commit: string | undefined): Promise<void> {
+    await this.setConfig("latest", commit);
+  }
+
+  async up(): Promise<{ summary: UpResult["summary"]; outputs: Record<string, unknown>; text: string }> {
+    return this.withProcessEnvironment(async () => {
+      const { summary, outputs, stdout, stderr } = await (await this.stack()).up({ color: "never" });
+      return { summary, outputs: plain(outputs), text: stdout + stderr };
+    });
+  }
+
+  async preview(): Promise<{ changeSummary: Record<string, number>; text: string }> {
+    return this.withProcessEnvironment(async () => {
+      const { changeSummary, stdout } = await (await this.stack()).preview({ color: "never" });
+      return { changeSummary: changeSummary as Record<string, number>, text: stdout };
+    });
+  }
+
+  /** What a person reads when `work` fails, as it must. */
+  async failure(work: () => Promise<unknown>): Promise<string> {
+    try {
+      await work();
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+    throw new Error("it succeeded, but should have failed");
+  }
+
+  /** One verb of the release command line, as the command resources run it. */
+  async release(verb: string, environment: Record<string, string> = {}, ...args: string[]) {
+    return execa("node", ["--import", "tsx", "release/cli.ts", verb, ...args], {
+      cwd: this.root,
+      env: { ...this.environment, ...environment },
+      reject: false,
+    });
+  }
+
+  private async stack(): Promise<Stack> {
+    return LocalWorkspace.createOrSelectStack(
+      { stackName: "local", projectName: "runner-images", program: () => program(this.root) },
+      { workDir: this.root, pulumiCommand: this.engine, envVars: this.environment },
+    );
+  }
+
+  /** An inline program runs in this process and reads this process's environment. */
+  private async withProcessEnvironment<T>(work: () => Promise<T>): Promise<T> {
+    const before = { ...process.env };
+    Object.assign(process.env, this.environment);
+    try {
+      return await work();
+    } finally {
+      for (const name of Object.keys(process.env)) if (!(name in before)) delete process.env[name];
+      Object.assign(process.env, before);
+    }
+  }
+
+  // The store and the CDN
+
+  async served(key: string): Promise<string> {
+    const response = await fetch(`${this.url}/${key}`);
+    if (!response.ok) throw new Error(`${key}: ${response.status}`);
+    return response.text();
+  }
+
+  async keys(prefix = ""): Promise<string[]> {
+    const { Contents = [] } = await this.admin.send(
+      new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix }),
+    );
+    return Contents.map((object) => object.Key!).sort();
+  }
+
+  /** The moves of the pointer, newest first: number, commit, the commit before. */
+  async history(): Promise<[number, string, string | null][]> {
+    const { stdout } = await this.release("status", {}, "--json");
+    const { history } = JSON.parse(stdout) as {
+      history: { seq: number; commit: string; previous: string | null }[];
+    };
+    return history.map(({ seq, commit, previous }) => [seq, commit, previous]);
+  }
+
+  /** What only an administrator can do: write past every rule. */
+  async overwrite(key: string, body: string | Uint8Array): Promise<void> {
+    await this.admin.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }));
+  }
+
+  /** A published image under another commit's name, without the object that ends in `without`. */
+  async copyImage(from: string, to: string, { without }: { without?: string }): Promise<string> {
+    for (const key of await this.keys(keys.imagesPrefix(from))) {
+      if (without !== undefined && key.endsWith(without)) continue;
+      const { Body } = await this.admin.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
+      const bytes = await Body!.transformToByteArray();
+      await this.overwrite(key.replace(from, to), key.endsWith(".json") ? renamed(bytes, from, to) : bytes);
+    }
+    return to;
+  }
+
+  async deleteImage(commit: string): Promise<void> {
+    for (const key of await this.keys(keys.imagesPrefix(commit)))
+      await this.admin.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
+  }
+
+  async manifest(commit: string): Promise<Manifest> {
+    return JSON.parse(await this.served(keys.manifest(commit, arch))) as Manifest;
+  }
+
+  async bootRecord(commit: string): Promise<BootRecord> {
+    return JSON.parse(await this.served(keys.bootRecord(commit, arch))) as BootRecord;
+  }
+
+  /** A PATH with what previews need and nothing else. */
+  async pathOf(...commands: string[]): Promise<string> {
+    const folder = await mkdtemp(path.join(this.folder, "path-"));
+    for (const command of commands) {
+      const { stdout } = await execa("sh", ["-c", `command -v ${command}`], {
+        env: { PATH: this.environment.PATH },
+      });
+      await symlink(await realpath(stdout), path.join(folder, command));
+    }
+    return folder;
+  }
+}
+
+async function borrow(root: string): Promise<void> {
+  for (const name of borrowed) await symlink(path.join(checkout, name), path.join(root, name));
+}
+
+function plain(outputs: OutputMap): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value as unknown]));
+}
+
+function renamed(json: Uint8Array, from: string, to: string): string {
+  return new TextDecoder().decode(json).replaceAll(from, to);
+}
