@@ -3,6 +3,7 @@
 # build.sh <arch> <auto|kvm|tcg>, with BASE, RUNNER, CPUS, MEMORY_MB, CACHE_DIR and COMMIT in the environment.
 set -euo pipefail
 cd "$(dirname "$0")"
+source ./run.sh
 export ARCH=$1
 accelerator=$2
 name=ubuntu-$ARCH
@@ -23,26 +24,6 @@ input() {
 sha256() {
   sha256sum "$1" | cut -d ' ' -f 1
 }
-
-# Long-running tools: they end when this script does, and this script, told to end, waits for their clean-up.
-run() {
-  setpriv --pdeathsig TERM "$@" &
-  child=$!
-  wait "$child"
-}
-child=
-# shellcheck disable=SC2317 # called by the trap
-stop() {
-  trap '' TERM INT
-  if [[ -n $child ]]; then
-    kill -TERM "$child" 2> /dev/null || true
-    wait "$child" || true
-  fi
-  rm -rf "$work/output"
-  say "cancelled" >&2
-  exit 143
-}
-trap stop TERM INT
 
 check_settings() {
   case $BASE in ubuntu | debian) ;; *) fail "BASE is '$BASE'; it must be ubuntu or debian" ;; esac
@@ -152,6 +133,8 @@ run_packer() {
   local template=. cpus=${CPUS:-$(nproc)} memory=${MEMORY_MB:-}
   # A quarter of what is free, within bounds: two architectures may be building, beside other work.
   memory=${memory:-$(awk '/^MemAvailable/ {m = int($2 / 1024 / 4); print (m < 1024 ? 1024 : (m > 4096 ? 4096 : m))}' /proc/meminfo)}
+  # Without this cookie Packer runs as a process that only watches another one, which would outlive it.
+  export PACKER_WRAP_COOKIE=49C22B1A-3A93-4C98-97FA-E07D18C787B5
   export CHECKPOINT_DISABLE=1 PACKER_CACHE_DIR=$work/packer-cache PACKER_PLUGIN_PATH=$CACHE_DIR/packer-plugins
   say "packer $packer_version, $accelerator, $cpus CPUs, $memory MiB (logs: image/$work/packer.log, console.log)"
   if [[ $packer_version == 1.[0-6].* ]]; then

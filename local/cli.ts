@@ -5,14 +5,15 @@ import path from "node:path";
 import { Command } from "commander";
 import { describeError, UserError } from "../release/errors.js";
 import type { Architecture } from "../release/keys.js";
+import { exclusively } from "../release/lock.js";
 import { say } from "../release/progress.js";
 import { cancellation } from "../release/run.js";
-import { withLock } from "./lock.js";
 import { checkout } from "./paths.js";
 import { platform } from "./platform.js";
 import { configuredArchitectures, setUp } from "./setup.js";
 import { readManifests, renderSummary } from "./summary.js";
 import { findEngine } from "./tools/engine.js";
+import { isExecutable, which } from "./which.js";
 
 const here = platform();
 
@@ -55,7 +56,9 @@ cli
   .action(async (args: string[]) => {
     await setUp(here.paths, { retryVendor: false });
     await here.start();
-    await passThrough(await requireEngine(), args);
+    const engine = await requireEngine();
+    await requireLanguageHost(engine, args);
+    await passThrough(engine, args);
   });
 
 cli
@@ -117,20 +120,25 @@ async function reset(all: boolean): Promise<void> {
 
 /** One start, stop or reset of a checkout at a time. */
 async function alone(work: () => Promise<void>): Promise<void> {
-  await withLock(
-    path.join(here.paths.run, "start.lock"),
-    {
-      busy: (pid) =>
-        `another npm start, stop or reset is running in this checkout (process ${pid}); wait for it, or end it: kill -INT ${pid}`,
-    },
-    work,
-  );
+  await exclusively(path.join(here.paths.run, "start"), "npm start, stop or reset of this checkout", work, 0);
 }
 
 async function requireEngine(): Promise<string> {
   const engine = await findEngine(here.paths);
   if (engine === undefined) throw new UserError("there is no Pulumi engine; set it up: npm run setup");
   return engine;
+}
+
+/** An engine built from its Go module has no language host, and needs none for what `npm start` does. */
+async function requireLanguageHost(engine: string, args: string[]): Promise<void> {
+  const verb = args.find((arg) => ["up", "update", "preview", "pre", "watch"].includes(arg));
+  if (verb === undefined) return;
+  const host = "pulumi-language-nodejs";
+  if ((await isExecutable(path.join(path.dirname(engine), host))) || (await which(host)) !== undefined)
+    return;
+  throw new UserError(
+    `pulumi ${verb} needs Pulumi's Node language host, which only the vendor's release of the engine has; update the stack with npm start, which does without`,
+  );
 }
 
 /** Runs a program in the platform's environment, with this terminal, and ends as it ends. */

@@ -1,5 +1,5 @@
 import path from "node:path";
-import { withLock } from "./lock.js";
+import { exclusively } from "../release/lock.js";
 import { platformEnvironment } from "./environment.js";
 import { checkout, platformPaths, type PlatformPaths } from "./paths.js";
 import { cdn } from "./services/cdn.js";
@@ -38,21 +38,14 @@ export function platform(options: PlatformOptions = {}): Platform {
   const paths = platformPaths(root, path.resolve(options.shared ?? root));
   const { latestTtlSeconds = defaultLatestTtlSeconds } = options;
 
-  /** Two commands that start or stop the services at once take turns. */
-  const exclusively = <T>(work: () => Promise<T>) =>
-    withLock(
-      path.join(paths.run, "services.lock"),
-      {
-        waitSeconds: 60,
-        busy: (pid) => `the servers are being started or stopped by process ${pid}; try again`,
-      },
-      work,
-    );
+  /** Two commands that start or stop the servers at once take turns. */
+  const inTurn = <T>(work: () => Promise<T>) =>
+    exclusively(path.join(paths.run, "services"), "a start or stop of the servers", work, 60);
 
   return {
     paths,
     start: () =>
-      exclusively(async () => {
+      inTurn(async () => {
         const ports = await assignPorts(paths.run);
         const credentials = await ensureCredentials(paths.run);
         const command = await requireTool(versitygw, paths);
@@ -67,7 +60,7 @@ export function platform(options: PlatformOptions = {}): Platform {
         );
       }),
     stop: () =>
-      exclusively(async () => {
+      inTurn(async () => {
         const stopped = [await stopService("cdn", paths), await stopService("s3", paths)];
         return stopped.includes(true);
       }),

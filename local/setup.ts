@@ -2,9 +2,9 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { parse } from "yaml";
 import { architectures, type Architecture } from "../release/keys.js";
+import { exclusively } from "../release/lock.js";
 import { platformEnvironment } from "./environment.js";
 import { hostNeeds, installPackages, missingPackages } from "./host-packages.js";
-import { withLock } from "./lock.js";
 import type { PlatformPaths } from "./paths.js";
 import { ensureCommandPlugin, type PluginOptions } from "./plugins.js";
 import { ensureEngine, findEngine } from "./tools/engine.js";
@@ -15,9 +15,9 @@ import { isExecutable, which } from "./which.js";
 
 /** Makes everything available that the local platform runs. Takes a fraction of a second when all is there. */
 export async function setUp(paths: PlatformPaths, options: PluginOptions): Promise<void> {
-  await withLock(
-    path.join(paths.tools, "setup.lock"),
-    { waitSeconds: 60 * 60, busy: (pid) => `process ${pid} is still setting up; try again when it is done` },
+  await exclusively(
+    path.join(paths.tools, "setup"),
+    "the set-up of this checkout",
     async () => {
       const host = { arch: process.arch, isRoot: process.getuid?.() === 0 };
       const needs = hostNeeds(await configuredArchitectures(paths.root), host);
@@ -28,6 +28,7 @@ export async function setUp(paths: PlatformPaths, options: PluginOptions): Promi
       await removeGoCaches(paths);
       await ensureCommandPlugin(engine, paths, options);
     },
+    60 * 60,
   );
 }
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Seen } from "./boot-service.js";
-import { printable } from "./boot-console.js";
+import { printable } from "./progress.js";
 import { architectures, commitPattern, type Architecture } from "./keys.js";
 import type { VmEnd } from "./qemu.js";
 import type { BootRecord, Manifest } from "./records.js";

@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { printable } from "./progress.js";
 
 /** What ends a boot for good, as it shows on the console. The guest only waits for a person then. */
 const dead: readonly { pattern: RegExp; what: string }[] = [
@@ -32,12 +33,6 @@ export function ownLines(text: string): string[] {
     .split(/[\r\n]+/)
     .filter((line) => line.includes("gha: "))
     .map((line) => printable(line.slice(line.indexOf("gha: "))));
-}
-
-/** Makes one short line of what may be anything: no escape sequences, no control characters, at most 200 characters. */
-export function printable(text: string): string {
-  const plain = text.replaceAll(/\p{Cc}\[[0-9;?]*[A-Za-z]/gu, "").replaceAll(/\p{Cc}+/gu, " ");
-  return plain.trim().slice(0, 200);
 }
 
 /**

@@ -88,6 +88,8 @@ export async function buildImage(request: BuildRequest): Promise<BuiltImage> {
     try {
       const variables = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
       await run("make", ["-C", image, makeTargets[accelerator](arch), ...variables], { log });
+    } catch (error) {
+      throw withReason(error);
     } finally {
       clearInterval(stages);
     }
@@ -121,6 +123,13 @@ export function mismatch(facts: BuildFacts, base: Base, runner: Runner): string 
   if (facts.base.kind !== base) return `base ${facts.base.kind}, not ${base}`;
   if (facts.runner.kind !== runner) return `runner ${facts.runner.kind}, not ${runner}`;
   return null;
+}
+
+/** The error of a failed make, led by what the build itself says is wrong ("error: ..."), where it says so. */
+function withReason(error: unknown): unknown {
+  if (!(error instanceof UserError)) return error;
+  const reason = /^ *\| error: (.*)$/m.exec(error.message)?.[1];
+  return reason === undefined ? error : new UserError(`${reason}: ${error.message}`, { cause: error });
 }
 
 const stageIntervalMs = 2_000;

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "./errors.js";
 
@@ -34,9 +34,12 @@ export async function exclusively<T>(
   if (!held) {
     const [code] = await ended;
     if (code !== busy) throw new Error(`flock ${lock} exited with ${code}`);
-    throw new UserError(`${what} is already running on this machine (${lock}): wait for it to end`);
+    const pid = (await readFile(lock, "utf8")).trim();
+    const other = pid === "" ? `holder of ${lock}` : `process ${pid}`;
+    throw new UserError(`${what} is already running on this machine (${other}): wait for it, or end it`);
   }
   try {
+    await writeFile(lock, `${process.pid}\n`);
     return await work();
   } finally {
     holder.stdin.end();

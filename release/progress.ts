@@ -39,3 +39,9 @@ export async function step<T>(
     clearInterval(timer);
   }
 }
+
+/** Makes one short line of what may be anything: no escape sequences, no control characters, at most 200 characters. */
+export function printable(text: string): string {
+  const plain = text.replaceAll(/\p{Cc}\[[0-9;?]*[A-Za-z]/gu, "").replaceAll(/\p{Cc}+/gu, " ");
+  return plain.trim().slice(0, 200);
+}

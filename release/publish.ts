@@ -9,22 +9,13 @@ import {
   type BuildRequest,
   type BuiltImage,
 } from "./build.js";
-import { compressDisk, measureCompressed, ZstdError, type Digest, type Digests } from "./compress.js";
+import { compressDisk, measureCompressed, ZstdError, type Digests } from "./compress.js";
 import { UserError } from "./errors.js";
 import { imageName, keys } from "./keys.js";
 import { say, step } from "./progress.js";
 import { buildFacts, manifest, type BuildFacts, type Manifest } from "./records.js";
 import { cancellation } from "./run.js";
-import {
-  ConflictError,
-  getJson,
-  isConflictingOperation,
-  isUnknownUpload,
-  jsonText,
-  parseJson,
-  type ObjectFacts,
-  type S3Store,
-} from "./store.js";
+import { ConflictError, getJson, jsonText, parseJson, RepeatUploadError, type S3Store } from "./store.js";
 import { requireTools } from "./tools.js";
 
 /** What `publish` prints. */
@@ -111,38 +102,31 @@ type Image = Pick<BuildRequest, "commit" | "arch">;
 /** The object's metadata under which the facts of its build travel, so that any machine can write its manifest. */
 const factsMetadata = "build";
 
-/** A store may lose an object although it said 200 (a killed versitygw does), and S3 may ask for all of it again (409). */
-const uploadAttempts = 2;
+const uploadRetries = 1;
 
 /**
- * Compresses, hashes and uploads a disk in one pass, and looks whether it arrived.
+ * Compresses, hashes and uploads a disk in one pass.
  * @returns null where another publisher was faster: its disk counts, since no two builds are alike
  */
 async function uploadDisk(store: S3Store, image: Image, built: BuiltImage): Promise<Digests | null> {
   await requireTools(["zstd"]);
-  const key = keys.disk(image.commit, image.arch);
   const { size } = await stat(built.path);
-  for (let attempt = 1; attempt <= uploadAttempts; attempt++) {
-    try {
-      const digests = await step(`publish ${imageName(image.arch)} of ${image.commit}`, async (report) => {
-        const { stream, digests } = await compressDisk(built.path, (bytes) => report(progress(bytes, size)));
-        await store.upload(key, stream, size, { [factsMetadata]: asciiJson(built.facts) });
-        return digests;
-      });
-      const stored = await store.head(key);
-      if (stored !== null) return arrived(stored, digests.compressed) ? digests : null;
-    } catch (error) {
-      if (error instanceof ConflictError || isUnknownUpload(error)) return null;
-      if (!isConflictingOperation(error)) throw error;
-    }
+  const metadata = { [factsMetadata]: asciiJson(built.facts) };
+  const upload = () =>
+    step(`publish ${imageName(image.arch)} of ${image.commit}`, async (report) => {
+      const disk = await compressDisk(built.path, (bytes) => report(progress(bytes, size)));
+      await store.upload(keys.disk(image.commit, image.arch), disk.stream, size, metadata);
+      return disk.digests;
+    });
+  try {
+    return await pRetry(upload, {
+      retries: uploadRetries,
+      shouldRetry: ({ error }) => error instanceof RepeatUploadError,
+    });
+  } catch (error) {
+    if (error instanceof ConflictError) return null;
+    throw error;
   }
-  throw new UserError(
-    `${store.where} took ${key} ${uploadAttempts} times and does not have it: check the store`,
-  );
-}
-
-function arrived(stored: ObjectFacts, sent: Digest): boolean {
-  return stored.bytes === sent.bytes && (stored.crc32 === null || stored.crc32 === sent.crc32);
 }
 
 const downloadRetries = 2;

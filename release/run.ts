@@ -4,6 +4,7 @@ import { mkdir, open } from "node:fs/promises";
 import path from "node:path";
 import { execa } from "execa";
 import { UserError } from "./errors.js";
+import { printable } from "./progress.js";
 
 /** Aborted once, by the first SIGINT or SIGTERM (see `onCancel` in cli.ts): everything long-running listens to it. */
 export const cancellation = new AbortController();
@@ -69,7 +70,7 @@ export async function lastLines(file: string, count = 20): Promise<string> {
       .filter((line) => line.trim() !== "");
     return lines
       .slice(-count)
-      .map((line) => `  | ${line.slice(0, 200)}`)
+      .map((line) => `  | ${printable(line)}`)
       .join("\n");
   } finally {
     await handle.close();

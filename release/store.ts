@@ -1,4 +1,5 @@
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
+import { crc32 } from "node:zlib";
 import {
   AbortMultipartUploadCommand,
   GetObjectCommand,
@@ -61,6 +62,9 @@ export class ConflictError extends UserError {
     );
   }
 }
+
+/** An upload came to nothing and may be repeated: S3 asks for that (409), or the server lost the object although it said 200. */
+export class RepeatUploadError extends UserError {}
 
 /**
  * A JSON object of the store, checked.
@@ -182,18 +186,20 @@ export class S3Store implements Store {
   }
 
   /**
-   * Writes a create-only object from a stream, as multipart upload with a CRC32 of the whole object. An error of the stream
-   * aborts the upload and leaves no part behind.
+   * Writes a create-only object from a stream, as multipart upload, and looks whether it arrived. An error of the stream aborts
+   * the upload and leaves no part behind.
    * @param atMost bytes the stream will not exceed; decides the size of the parts
    * @throws ConflictError where there is an object already
+   * @throws RepeatUploadError
    */
   async upload(key: string, body: Readable, atMost: number, metadata: Record<string, string>): Promise<void> {
+    const sent = checksummed(body);
     const upload = new Upload({
       client: this.#client,
       params: {
         Bucket: this.#bucket,
         Key: key,
-        Body: body,
+        Body: Readable.from(sent.chunks),
         Metadata: metadata,
         IfNoneMatch: "*",
         ChecksumAlgorithm: "CRC32",
@@ -207,12 +213,20 @@ export class S3Store implements Store {
       try {
         await upload.done();
       } catch (error) {
-        if (statusOf(error) === 412) throw new ConflictError(key, this.where);
+        if (statusOf(error) === 412 || isUnknownUpload(error)) throw new ConflictError(key, this.where);
+        if (statusOf(error) === 409)
+          throw new RepeatUploadError(`${this.where} is busy with another write to ${key}: try again`);
         throw error;
       } finally {
         body.destroy();
       }
     });
+    // versitygw, killed while it completes an upload, says yes to the repetition and has nothing.
+    const stored = await this.head(key);
+    if (stored === null)
+      throw new RepeatUploadError(`${this.where} took ${key} and does not have it: check that server`);
+    if (stored.bytes !== sent.bytes() || (stored.crc32 !== null && stored.crc32 !== sent.crc32()))
+      throw new ConflictError(key, this.where);
   }
 
   /** The content of an object that is there. */
@@ -251,7 +265,8 @@ export class S3Store implements Store {
           retries: 6,
           minTimeout: 100,
           randomize: true,
-          shouldRetry: ({ error }) => isConflictingOperation(error),
+          // S3 says so while another write to the key is under way, and asks to repeat the request.
+          shouldRetry: ({ error }) => statusOf(error) === 409,
         });
         return true;
       } catch (error) {
@@ -284,13 +299,30 @@ export class S3Store implements Store {
   }
 }
 
-/** S3 answers 409 to a condition while another write to the key is under way, and asks to repeat the request. */
-export function isConflictingOperation(error: unknown): boolean {
-  return statusOf(error) === 409;
+/** What passes on its way to the server, for comparison with what it says it got. */
+function checksummed(body: AsyncIterable<Buffer>) {
+  let bytes = 0;
+  let sum = 0;
+  return {
+    chunks: (async function* () {
+      for await (const chunk of body) {
+        bytes += chunk.length;
+        sum = crc32(chunk, sum);
+        yield chunk;
+      }
+    })(),
+    bytes: () => bytes,
+    /** base64 of the number as big-endian bytes, as S3 writes it. */
+    crc32: () => {
+      const number = Buffer.alloc(4);
+      number.writeUInt32BE(sum);
+      return number.toString("base64");
+    },
+  };
 }
 
 /** The upload was ended by another publisher, who has stored the object (abortUnfinishedUploads). */
-export function isUnknownUpload(error: unknown): boolean {
+function isUnknownUpload(error: unknown): boolean {
   return error instanceof Error && error.name === "NoSuchUpload";
 }
 

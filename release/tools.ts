@@ -30,11 +30,6 @@ export async function requireTools(tools: Tool[]): Promise<void> {
   );
 }
 
-/** @throws UserError where this one tool is not on PATH */
-export async function requireTool(tool: string, packageName: string): Promise<void> {
-  if (!(await isOnPath(tool))) throw new UserError(`not installed: ${tool}: apt-get install ${packageName}`);
-}
-
 async function isOnPath(tool: string): Promise<boolean> {
   const folders = (process.env.PATH ?? "").split(path.delimiter).filter((folder) => folder !== "");
   const hits = await Promise.all(

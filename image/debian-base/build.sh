@@ -4,10 +4,13 @@
 # itself, booted once with -kernel.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source ./run.sh
 result=$1
-work=$(mktemp -d "$result.XXXXXX")
+# One fixed place, emptied first: what a killed build left there goes.
+work=$(dirname "$result")/debian-base-$ARCH.work
+rm -rf "$work"
+mkdir "$work"
 trap 'rm -rf "$work"' EXIT
-trap 'exit 143' TERM INT
 
 suite=$(jq -r .debian.suite inputs.json)
 case $ARCH in
@@ -38,7 +41,9 @@ done)
 export CONSOLE=$console
 ROOT_UUID=$(cat /proc/sys/kernel/random/uuid)
 export ROOT_UUID
-mmdebstrap --quiet --variant=minbase --architectures="$dpkg_arch" --format=tar --skip=output/dev \
+# As root also its temporary files; otherwise it needs a folder which its subordinate users can reach.
+if [[ $EUID == 0 ]]; then export TMPDIR=$work; fi
+run mmdebstrap --quiet --variant=minbase --architectures="$dpkg_arch" --format=tar --skip=output/dev \
   --include="$(IFS=,; echo "${packages[*]} ${boot_packages[*]}" | tr ' ' ,)" \
   --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' "${apt_options[@]}" \
   --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
@@ -65,14 +70,14 @@ fi
 as_root=()
 if [[ $EUID != 0 ]]; then as_root=(unshare --map-root-user --map-auto); fi
 # shellcheck disable=SC2016 # the inner shell expands them
-"${as_root[@]}" bash -euo pipefail -c '
+run "${as_root[@]}" bash -euo pipefail -c '
   mkdir -p "$1/root/dev" && tar -C "$1/root" --xattrs --numeric-owner -xf "$1/root.tar"
   cp "$1"/root/boot/vmlinuz-* "$1/vmlinuz" && cp "$1"/root/boot/initrd.img-* "$1/initrd.img"
   mkfs.ext4 -q -U "$ROOT_UUID" -L root -d "$1/root" -E "offset=$(($2 << 20))" "$1/disk.raw" "$((2048 - $2 - 1))M"
   rm -rf "$1/root"' -- "$work" "$root_offset"
 
 mapfile -t machine < <(./machine.sh "$ARCH" tcg)
-timeout 600 ./qemu.sh "${machine[@]}" -smp 2 -m 1024 -display none -nodefaults -no-reboot \
+run timeout 600 ./qemu.sh "${machine[@]}" -smp 2 -m 1024 -display none -nodefaults -no-reboot \
   -drive "file=$disk,format=raw,if=virtio,cache=unsafe" -serial "file:$work/console.log" \
   -kernel "$work/vmlinuz" -initrd "$work/initrd.img" \
   -append "root=UUID=$ROOT_UUID rw console=$console panic=-1 init=/sbin/install-boot-loader"

@@ -9,15 +9,15 @@ import { isAlive, Stack, waitUntil, type Plugin, type Run } from "./harness.js";
  * and start a tool that would run for ten minutes. The plugin kills that shell and nothing else.
  */
 const scripts = {
-  // Hears nothing of it.
+  // Hears nothing of it. (The tool is killed by -9: dash loses a TERM between its fork and its exec.)
   "plain.sh": `#!/bin/sh
-trap 'echo trapped > trapped; kill $tool; exit 1' INT TERM
+trap 'echo trapped > trapped; kill -9 $tool; exit 1' INT TERM
 sleep 600 & tool=$!
 echo $$ $PPID > plain
 wait`,
   // Is told by the kernel that its shell died, and cleans up.
   "guarded.sh": `#!/bin/sh
-trap 'kill $tool; wait $tool; echo cleaned > cleaned; exit 1' TERM
+trap 'kill -9 $tool; wait $tool; echo cleaned > cleaned; exit 1' TERM
 sleep 600 & tool=$!
 echo $$ $PPID > guarded
 wait`,
@@ -48,7 +48,8 @@ export function cancelCases(plugin: Plugin): void {
       guarded = readScript(await stack.waitForFile("guarded"));
     });
     afterEach(async () => {
-      if (await isAlive(plain.script)) process.kill(Number(plain.script), "SIGTERM");
+      for (const { script } of [plain, guarded])
+        if (await isAlive(script)) process.kill(Number(script), "SIGTERM");
       await stack.remove();
     });
 

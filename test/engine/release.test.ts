@@ -97,10 +97,10 @@ describe("publish", () => {
     await s3.delete(keys.manifest(commit, arch), keys.diskSha256(commit, arch));
     await rm(path.join(root, "build"), { recursive: true });
     const second = await release("publish", { COMMIT: commit }, "--build");
-    expect(result(second)).toMatchObject({
+    expect(result(second)).toEqual({
       ...result(first),
       published: "adopted",
-      seconds: expect.any(Number),
+      seconds: result(second).seconds,
     });
     expect(await s3.keys(keys.imagesPrefix(commit))).toHaveLength(3);
   });
@@ -260,6 +260,80 @@ async function runningIn(folder: string): Promise<string[]> {
   );
   return lines.filter((line) => line !== "");
 }
+
+describe("build", () => {
+  /** A checkout whose image/ is made by a Makefile; the tools only have to be there. */
+  async function checkoutWith(
+    recipe: string[],
+  ): Promise<{ commit: string; environment: Record<string, string> }> {
+    const tools = path.join(root, "tools");
+    await mkdir(tools);
+    for (const tool of ["packer", "qemu-system-x86_64", "qemu-img"])
+      await writeFile(path.join(tools, tool), "#!/bin/sh\n", { mode: 0o755 });
+    await mkdir(path.join(root, "image"));
+    const rule = `${arch} ${arch}-host:\n${recipe.map((line) => `\t@${line}\n`).join("")}`;
+    await writeFile(path.join(root, "image/Makefile"), rule);
+    await execa("git", ["init", "--quiet"], { cwd: root });
+    await execa("git", ["add", "image"], { cwd: root });
+    const identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"];
+    await execa("git", [...identity, "commit", "--quiet", "-m", "image"], { cwd: root });
+    const { stdout: commit } = await execa("git", ["rev-parse", "HEAD"], { cwd: root });
+    return { commit, environment: { PATH: `${tools}:${process.env.PATH}` } };
+  }
+  const facts = JSON.stringify(factsOf(arch));
+  const makesDisk = [
+    "mkdir -p build",
+    "echo disk > build/ubuntu-x86_64.qcow2",
+    `echo '${facts}' > build/ubuntu-x86_64.build.json`,
+  ];
+
+  it("builds the last commit of image/, and nothing the second time", async () => {
+    const { commit, environment } = await checkoutWith([...makesDisk, "echo once >> ../../../times"]);
+    const disk = path.join(buildDirectory(root, commit, arch), "image/build/ubuntu-x86_64.qcow2");
+    expect(result(await release("build", environment))).toMatchObject({ path: disk, facts: { arch } });
+    const second = await release("build", environment);
+    expect(second.stderr).toMatch(/is built already/);
+    expect(result(second)).toMatchObject({ path: disk });
+    expect(await readFile(path.join(root, "times"), "utf8")).toBe("once\n");
+  });
+
+  it("leads with the build's own words where it fails, then names the log and shows its end", async () => {
+    const { environment } = await checkoutWith([
+      "echo a stage",
+      "echo 'error: ubuntu-x86_64: KVM was demanded and does not run here' >&2; exit 1",
+    ]);
+    const run = await release("build", { ...environment, ACCELERATOR: "kvm" });
+    expect(run).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(run.stderr).toMatch(
+      /^error: ubuntu-x86_64: KVM was demanded and does not run here: make exited with 2; whole log: .*-build\.log$/m,
+    );
+    expect(run.stderr).toMatch(/^ {2}\| a stage$/m);
+  });
+
+  it("refuses a build that leaves no valid disk", async () => {
+    const { environment } = await checkoutWith(["mkdir build; echo disk > build/ubuntu-x86_64.qcow2"]);
+    const run = await release("build", environment);
+    expect(run.exitCode).toBe(1);
+    expect(run.stderr).toMatch(/left no valid ubuntu-x86_64\.qcow2 and ubuntu-x86_64\.build\.json/);
+  });
+
+  it.each<[NodeJS.Signals, object]>([
+    ["SIGTERM", { exitCode: 143 }],
+    ["SIGINT", { exitCode: 130 }],
+    ["SIGKILL", { signal: "SIGKILL" }],
+  ])("leaves no tool running after %s, and is refused to a second one until then", async (signal, ended) => {
+    const { commit, environment } = await checkoutWith(["touch ../../../started; exec sleep 600"]);
+    const first = release("build", environment);
+    await until(() => readdir(root).then((names) => names.includes("started")));
+    const folder = path.join(buildDirectory(root, commit, arch), "image");
+    expect(await runningIn(folder)).not.toEqual([]);
+    const second = await release("build", environment);
+    expect(second.stderr).toMatch(/^error: a build of ubuntu-x86_64 .* is already running/m);
+    first.kill(signal);
+    expect(await first).toMatchObject(ended);
+    await until(async () => (await runningIn(folder)).length === 0);
+  });
+});
 
 describe("promote", () => {
   let cdn: { url: string; stop: () => void };

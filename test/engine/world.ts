@@ -72,6 +72,8 @@ export class World {
       credentials: rootKey,
       forcePathStyle: true,
     });
+    // The engine's first call, for its version, would otherwise write logs to the user's own home.
+    process.env.PULUMI_HOME = local.paths.pulumiHome;
     const engine = await PulumiCommand.get({
       root: path.dirname(path.dirname((await findEngine(local.paths))!)),
     });
@@ -168,7 +170,7 @@ export class World {
   async preview(): Promise<{ changeSummary: Record<string, number>; text: string }> {
     return this.withProcessEnvironment(async () => {
       const { changeSummary, stdout } = await (await this.stack()).preview({ color: "never" });
-      return { changeSummary: changeSummary as Record<string, number>, text: stdout };
+      return { changeSummary, text: stdout };
     });
   }
 
@@ -180,6 +182,16 @@ export class World {
       return error instanceof Error ? error.message : String(error);
     }
     throw new Error("it succeeded, but should have failed");
+  }
+
+  /** The engine's own command line, as in production. */
+  async pulumi(...args: string[]) {
+    return execa(this.engine.command, [...args, "--non-interactive", "--color", "never"], {
+      cwd: this.root,
+      env: this.environment,
+      reject: false,
+      all: true,
+    });
   }
 
   /** One verb of the release command line, as the command resources run it. */

@@ -2,7 +2,8 @@ import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { findDeath, ownLines, printable, watchConsole } from "../../../release/boot-console.js";
+import { findDeath, ownLines, watchConsole } from "../../../release/boot-console.js";
+import { printable } from "../../../release/progress.js";
 
 describe("findDeath", () => {
   it.each([
