@@ -10,7 +10,8 @@ import { say } from "../release/progress.js";
 import { cancellation } from "../release/run.js";
 import { checkout } from "./paths.js";
 import { platform } from "./platform.js";
-import { configuredArchitectures, setUp } from "./setup.js";
+import { setUp } from "./setup.js";
+import { configuredArchitectures, configuredPin } from "./stack-file.js";
 import { readManifests, renderSummary } from "./summary.js";
 import { findEngine } from "./tools/engine.js";
 import { isExecutable, which } from "./which.js";
@@ -25,6 +26,17 @@ cli
   .command("start")
   .description("set up, start the servers and update the stack: build, publish, boot-test, promote")
   .action(start);
+
+cli
+  .command("preview")
+  .description("show what start would do to the stack, and do nothing")
+  .action(async () => {
+    await setUp(here.paths, { retryVendor: false });
+    await here.start();
+    const { program } = await import("../program.js");
+    const { preview } = await import("./update.js");
+    await preview(await requireEngine(), () => program(checkout), here.paths, await here.environment());
+  });
 
 cli
   .command("setup")
@@ -71,12 +83,10 @@ cli
   .action(async (args: string[]) => {
     await setUp(here.paths, { retryVendor: false });
     await here.start();
-    await passThrough(process.execPath, [
-      "--import",
-      "tsx",
-      path.join(checkout, "release", "cli.ts"),
-      ...args,
-    ]);
+    const cli = path.join(checkout, "release", "cli.ts");
+    await passThrough(process.execPath, ["--import", "tsx", cli, ...args], {
+      PINNED: await configuredPin(checkout),
+    });
   });
 
 async function start(): Promise<void> {
@@ -137,15 +147,19 @@ async function requireLanguageHost(engine: string, args: string[]): Promise<void
   if ((await isExecutable(path.join(path.dirname(engine), host))) || (await which(host)) !== undefined)
     return;
   throw new UserError(
-    `pulumi ${verb} needs Pulumi's Node language host, which only the vendor's release of the engine has; update the stack with npm start, which does without`,
+    `pulumi ${verb} needs Pulumi's Node language host, which only the vendor's release of the engine has; npm run preview and npm start do without`,
   );
 }
 
 /** Runs a program in the platform's environment, with this terminal, and ends as it ends. */
-async function passThrough(command: string, args: string[]): Promise<void> {
+async function passThrough(
+  command: string,
+  args: string[],
+  environment: Record<string, string> = {},
+): Promise<void> {
   const child = spawn(command, args, {
     cwd: checkout,
-    env: { ...process.env, ...(await here.environment()) },
+    env: { ...process.env, ...(await here.environment()), ...environment },
     stdio: "inherit",
   });
   // A terminal sends Ctrl-C to the program itself; told twice, Pulumi cuts off the clean-up of its commands.

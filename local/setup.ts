@@ -1,11 +1,9 @@
-import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { parse } from "yaml";
-import { architectures, type Architecture } from "../release/keys.js";
 import { exclusively } from "../release/lock.js";
 import { platformEnvironment } from "./environment.js";
 import { hostNeeds, installPackages, missingPackages } from "./host-packages.js";
 import type { PlatformPaths } from "./paths.js";
+import { configuredArchitectures } from "./stack-file.js";
 import { ensureCommandPlugin, type PluginOptions } from "./plugins.js";
 import { ensureEngine, findEngine } from "./tools/engine.js";
 import { removeGoCaches } from "./tools/go.js";
@@ -44,13 +42,4 @@ async function packagesForTools(paths: PlatformPaths): Promise<string[]> {
     ...(noPacker ? ["optional:packer"] : []),
     ...(mustBuild && noGo ? ["golang-go", "ca-certificates"] : []),
   ];
-}
-
-/** What the local stack builds. The program checks the values and says what is wrong with them; here they only choose packages. */
-export async function configuredArchitectures(root: string): Promise<Architecture[]> {
-  const text = await readFile(path.join(root, "Pulumi.local.yaml"), "utf8").catch(() => "");
-  const stack = parse(text) as { config?: Record<string, unknown> } | null;
-  const configured = stack?.config?.["runner-images:architectures"];
-  if (!Array.isArray(configured)) return ["x86_64"];
-  return architectures.filter((arch) => configured.includes(arch));
 }

@@ -7,6 +7,7 @@ import {
   type EngineEvent,
   type OutputMap,
   type PulumiFn,
+  type Stack,
   type StepEventMetadata,
 } from "@pulumi/pulumi/automation/index.js";
 import { UserError } from "../release/errors.js";
@@ -30,16 +31,57 @@ export interface UpdateResult {
 }
 
 /**
- * Runs the program as an update of the local stack, through the Automation API: inline, so that no language host is needed.
+ * Runs the program as an update of the local stack.
  * @param env of the engine and the commands (platformEnvironment); this process gets it too, as the program runs here
  * @throws UserError when the update fails or is cancelled; Pulumi has printed the reasons by then
  */
 export async function update(
   engine: string,
-  program: () => Promise<object>,
+  program: Program,
   paths: PlatformPaths,
   env: Record<string, string>,
 ): Promise<UpdateResult> {
+  const leftovers = await stackLeftovers(paths.state, projectName, stackName);
+  return withStack(engine, program, paths, env, async (stack, watch) => {
+    if (leftovers.lock) {
+      say(`stack ${stackName}: removing the lock of an update that was killed`);
+      await stack.cancel();
+    }
+    if (leftovers.pendingOperations) {
+      say(`stack ${stackName}: dropping its notes of commands that were cut off; they run again`);
+      await stack.refresh({ clearPendingCreates: true });
+    }
+    const { outputs } = await stack.up({
+      signal: cancellation.signal,
+      onOutput: (text) => watch.print(text),
+      onEvent: (event) => watch.note(event),
+    });
+    return { outputs, steps: watch.steps };
+  });
+}
+
+/** Shows what an update would do. @throws UserError when the program refuses, with its reason */
+export async function preview(
+  engine: string,
+  program: Program,
+  paths: PlatformPaths,
+  env: Record<string, string>,
+): Promise<void> {
+  await withStack(engine, program, paths, env, (stack, watch) =>
+    stack.preview({ diff: true, signal: cancellation.signal, onOutput: (text) => watch.print(text) }),
+  );
+}
+
+type Program = () => Promise<object>;
+
+/** The stack through the Automation API: with the program inline, so that no language host is needed. */
+async function withStack<T>(
+  engine: string,
+  program: Program,
+  paths: PlatformPaths,
+  env: Record<string, string>,
+  work: (stack: Stack, watch: Watch) => Promise<T>,
+): Promise<T> {
   Object.assign(process.env, env);
   let programError: UserError | undefined;
   const remembered: PulumiFn = async () => {
@@ -50,19 +92,10 @@ export async function update(
       throw error;
     }
   };
-  const leftovers = await stackLeftovers(paths.state, projectName, stackName);
   const stack = await LocalWorkspace.createOrSelectStack(
     { stackName, projectName, program: remembered },
     { workDir: paths.root, envVars: env, pulumiCommand: await shieldedEngine(engine, paths) },
   );
-  if (leftovers.lock) {
-    say(`stack ${stackName}: removing the lock of an update that was killed`);
-    await stack.cancel();
-  }
-  if (leftovers.pendingOperations) {
-    say(`stack ${stackName}: dropping its notes of commands that were cut off; they run again`);
-    await stack.refresh({ clearPendingCreates: true });
-  }
   const watch = new Watch();
   const giveUp = () =>
     setTimeout(() => {
@@ -71,12 +104,7 @@ export async function update(
     }, cancelMs).unref();
   cancellation.signal.addEventListener("abort", giveUp);
   try {
-    const { outputs } = await stack.up({
-      signal: cancellation.signal,
-      onOutput: (text) => watch.print(text),
-      onEvent: (event) => watch.note(event),
-    });
-    return { outputs, steps: watch.steps };
+    return await work(stack, watch);
   } catch (error) {
     if (cancellation.signal.aborted) {
       throw new UserError("cancelled; nothing needs repair, npm start goes on where this run stopped");

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { Readable } from "node:stream";
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { checkout } from "../../local/paths.js";
@@ -129,6 +130,18 @@ describe("publish", () => {
     const { sha256 } = result(await first!);
     expect(result(await first!)).toMatchObject({ published: "now", diskBytes: disk.length });
     expect(result(second)).toMatchObject({ published: "adopted", diskBytes: disk.length, sha256 });
+    expect(await s3.unfinishedUploads()).toEqual([]);
+  });
+
+  it.each([
+    ["in one part", 1_000_000],
+    ["in several parts", 20_000_000],
+  ])("never replaces a disk that is there, uploaded %s", async (_, bytes) => {
+    const key = keys.disk(newCommit(), arch);
+    await store.create(key, "the first one");
+    const upload = store.upload(key, Readable.from([randomBytes(bytes)]), bytes, {});
+    await expect(upload).rejects.toThrow(/is there already with other content/);
+    expect((await store.get(key))!.text).toBe("the first one");
     expect(await s3.unfinishedUploads()).toEqual([]);
   });
 
