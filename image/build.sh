@@ -46,7 +46,7 @@ check_tools() {
     packages+=(mmdebstrap fdisk e2fsprogs) files+=(mmdebstrap sfdisk mkfs.ext4)
     if [[ $EUID != 0 ]]; then packages+=(uidmap) files+=(newuidmap); fi
     if [[ $ARCH == aarch64 ]]; then packages+=(dosfstools) files+=(mkfs.vfat); fi
-    if [[ $ARCH != "$(uname -m)" ]]; then packages+=(qemu-user-static) files+=("/usr/bin/qemu-$ARCH-static"); fi
+    if [[ $ARCH != "$(uname -m)" ]]; then packages+=(qemu-user-static arch-test) files+=("/usr/bin/qemu-$ARCH-static" arch-test); fi
   fi
   for i in "${!files[@]}"; do
     [[ -e ${files[i]} ]] || command -v "${files[i]}" > /dev/null || missing+=("${packages[i]}")
@@ -145,7 +145,8 @@ run_packer() {
   run packer build -color=false -timestamp-ui -var "base=$BASE" -var "base_image=$base_image" \
     -var "runner=$RUNNER" -var "snapshot=$(input .ubuntu.snapshot)" -var "work=$work" -var "accelerator=$accelerator" \
     -var "machine=$(./machine.sh "$ARCH" "$accelerator" | jq -Rcn '[inputs] | [range(0; length; 2) as $i | .[$i:$i + 2]]')" \
-    -var "cpus=$cpus" -var "memory=$memory" "$template" >> "$work/packer.log" 2>&1 || packer_failed
+    -var "cpus=$cpus" -var "memory=$memory" "$template" \
+    >> "$work/packer.log" 2> "$work/packer-debug.log" || packer_failed
   # Packer sees that the machine powered off, not why.
   grep --text --quiet '^gha: sealed' "$work/console.log" ||
     fail "the image was not sealed: $(grep --text '^gha: seal' "$work/console.log" || echo "see image/$work/console.log")"

@@ -46,6 +46,7 @@ source "qemu" "ubuntu" {
   cpus        = var.cpus
   memory      = var.memory
 
+  # The checksum was verified when the file came into the cache.
   disk_image   = true
   iso_url      = var.base_image
   iso_checksum = "none"

@@ -97,7 +97,7 @@ async function boot(
       await writeCredential(folder, "gha-jitconfig-url", service.jitConfigUrl),
       await writeCredential(folder, "gha-boot-report-url", service.reportUrl),
     ];
-    const title = `boot ${imageName(arch)} of ${commit} (${qemu.accelerator})`;
+    const title = `boot ${imageName(arch)} (${qemu.accelerator})`;
     const startedAt = new Date();
     const outcome = await step(title, async (report) => {
       const cpus = Math.min(2, availableParallelism());

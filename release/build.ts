@@ -83,7 +83,8 @@ export async function buildImage(request: BuildRequest): Promise<BuiltImage> {
     COMMIT: commit,
     CACHE_DIR: path.resolve(root, process.env.RUNNER_IMAGES_CACHE ?? ".local/cache"),
   };
-  await step(`build ${name} of ${commit} (log: ${path.relative(root, log)})`, async (report) => {
+  say(`${name} of ${commit}, log: ${path.relative(root, log)}`);
+  await step(`build ${name}`, async (report) => {
     const stages = setInterval(() => void lastStage(log).then(report, () => undefined), stageIntervalMs);
     try {
       const variables = Object.entries(settings).map(([key, value]) => `${key}=${value}`);

@@ -34,7 +34,7 @@ export async function promote(store: Store, request: PromoteRequest): Promise<Pr
   const entry = await claim(store, request);
   say(`move ${entry.seq}: latest now names ${commit}, before ${entry.previous ?? "nothing"}`);
   await settle(store);
-  await step(`wait until ${url}/latest names ${commit}`, () => waitForCdn(url, commit));
+  await step(`wait until ${url}/latest names it`, () => waitForCdn(url, commit));
   return { ...entry, url };
 }
 

@@ -113,7 +113,7 @@ async function uploadDisk(store: S3Store, image: Image, built: BuiltImage): Prom
   const { size } = await stat(built.path);
   const metadata = { [factsMetadata]: asciiJson(built.facts) };
   const upload = () =>
-    step(`publish ${imageName(image.arch)} of ${image.commit}`, async (report) => {
+    step(`publish ${imageName(image.arch)}`, async (report) => {
       const disk = await compressDisk(built.path, (bytes) => report(progress(bytes, size)));
       await store.upload(keys.disk(image.commit, image.arch), disk.stream, size, metadata);
       return disk.digests;
@@ -141,7 +141,7 @@ async function adopt(store: S3Store, image: Image): Promise<Manifest> {
     throw new UserError(
       `${key} in ${store.where} was not put there by this project: delete it, or commit a change of image/`,
     );
-  const digests = await step(`finish publishing ${imageName(image.arch)} of ${image.commit}`, (report) =>
+  const digests = await step(`finish publishing ${imageName(image.arch)}`, (report) =>
     pRetry(
       async () =>
         measureCompressed(await store.download(key), (bytes) => report(progress(bytes, stored.bytes))),

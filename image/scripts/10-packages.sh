@@ -10,7 +10,7 @@ fi
 
 mapfile -t packages < "$PAYLOAD/packages"
 # The Debian base was built with the same list: then there is nothing to do, and no index to download.
-if ! dpkg-query --show --showformat '${db:Status-Status}\n' "${packages[@]}" 2>&1 | grep -qvx installed; then
+if states=$(dpkg-query --show --showformat '${db:Status-Status}\n' "${packages[@]}") && [[ $(sort -u <<< "$states") == installed ]]; then
   exit 0
 fi
 apt-get update --quiet -o Acquire::Languages=none

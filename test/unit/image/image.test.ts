@@ -1,0 +1,95 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import { architectures, sha256Pattern } from "../../../release/keys.js";
+
+const image = new URL("../../../image/", import.meta.url);
+const read = (file: string) => readFileSync(new URL(file, image), "utf8");
+
+const download = z.strictObject({ url: z.httpUrl(), sha256: z.string().regex(sha256Pattern) });
+const perArchitecture = { x86_64: download, aarch64: download };
+const inputs = z.strictObject({
+  ubuntu: z.strictObject({
+    name: z.string(),
+    snapshot: z.string().regex(/^\d{8}T\d{6}Z$/),
+    ...perArchitecture,
+  }),
+  debian: z.strictObject({ suite: z.string() }),
+  runner: z.strictObject({
+    version: z.string(),
+    releasedAt: z.iso.date(),
+    supersededAt: z.iso.date().nullable(),
+    deprecatedAt: z.iso.date().nullable(),
+    ...perArchitecture,
+  }),
+  fixture: z.strictObject({ version: z.string(), releasedAt: z.iso.date() }),
+  packages: z.record(
+    z.enum(["common", "ubuntu", "debian"]),
+    z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/)),
+  ),
+});
+
+describe("the pinned inputs", () => {
+  const pinned = inputs.parse(JSON.parse(read("inputs.json")));
+
+  it("are encrypted downloads, one of its own for each architecture", () => {
+    for (const kind of ["ubuntu", "runner"] as const) {
+      const downloads = architectures.map((arch) => pinned[kind][arch]);
+      expect(downloads.every(({ url }) => url.startsWith("https://"))).toBe(true);
+      expect(new Set(downloads.map(({ sha256 }) => sha256)).size).toBe(architectures.length);
+    }
+  });
+
+  it("take the runner and the base image of the version they name", () => {
+    for (const arch of architectures) {
+      expect(pinned.runner[arch].url).toContain(`/v${pinned.runner.version}/`);
+      expect(pinned.runner[arch].url).toContain(`-${pinned.runner.version}.tar.gz`);
+      expect(pinned.ubuntu[arch].url).toContain(`/${pinned.ubuntu.name.replace(/^ubuntu-[\d.]+-/, "")}/`);
+    }
+  });
+
+  it("see no packages from before the base image", () => {
+    const built = /\d{8}$/.exec(pinned.ubuntu.name)?.[0] ?? "";
+    expect(pinned.ubuntu.snapshot.slice(0, 8) >= built).toBe(true);
+  });
+});
+
+describe("the scripts", () => {
+  const scripts = readdirSync(new URL("scripts/", image)).sort();
+  const numbered = scripts.filter((name) => /^\d/.test(name));
+
+  it("are all listed in the template, in the order of their numbers", () => {
+    const listed = [...read("ubuntu.pkr.hcl").matchAll(/"scripts\/(.+?)"/g)].map(([, name]) => name);
+    expect(listed).toEqual(numbered);
+  });
+
+  it("say what they change and stop at the first failure", () => {
+    for (const name of scripts) {
+      const [shebang, comment, ...lines] = read(`scripts/${name}`).split("\n");
+      expect(shebang).toBe("#!/bin/bash");
+      expect(comment).toMatch(/^# [A-Z]/);
+      expect(lines).toContain("set -euo pipefail");
+    }
+  });
+});
+
+describe("the template", () => {
+  it("has no required_plugins, which Debian's Packer 1.6.6 rejects, but in a file of its own", () => {
+    expect(read("ubuntu.pkr.hcl")).not.toContain("required_plugins");
+    expect(read("plugins.pkr.hcl")).toMatch(/version = "= [\d.]+"/);
+  });
+
+  it("forwards SSH on loopback only, and logs in with a key", () => {
+    const template = read("ubuntu.pkr.hcl");
+    expect(template.match(/hostfwd=[^"]+/g)).toEqual(["hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:22"]);
+    expect(template).toContain("ssh_private_key_file");
+    expect(template).not.toContain("ssh_password");
+  });
+});
+
+describe("the build user", () => {
+  it("has no password and is removed by the script that seals the image", () => {
+    expect(read("cloud-init/user-data")).toMatch(/lock_passwd: true[^]*ssh_pwauth: false/);
+    expect(read("scripts/seal.sh")).toContain("userdel --force --remove build");
+  });
+});
