@@ -1,0 +1,235 @@
+/**
+ * Publishing a disk: ours in one pass against upstream's sequence (`zstd -9`, then `sha256sum`, then one PUT), the same file, the
+ * same store, taken in turns. Promises: at most 0.55 of the time (median), an object that is no larger, at most 350 MiB of memory
+ * with the compressor, and no more for a file ten times as large.
+ *
+ * Usage: tsx bench/publish.ts [disk.qcow2]   default: 500 MB of this machine's own programs, laid out like a file system
+ */
+import {
+  appendFile,
+  cp,
+  link,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { execa } from "execa";
+import { checkout } from "../local/paths.js";
+import { buildDirectory } from "../release/build.js";
+import { imageName, keys } from "../release/keys.js";
+import { say } from "../release/progress.js";
+import type { BuildFacts } from "../release/records.js";
+import { TestS3 } from "../test/engine/s3.js";
+
+const rounds = Number(process.env.ROUNDS ?? 3);
+const promised = { time: 0.55, memory: 350 * 1024 ** 2, memoryGrowth: 1.1 };
+const sampleBytes = 500_000_000;
+const arch = "x86_64";
+
+const folder = await mkdtemp(path.join(tmpdir(), "runner-images-bench-"));
+const s3 = await TestS3.start();
+const environment = { ...s3.environment, BASE: "debian", RUNNER: "fixture", ARCH: arch };
+try {
+  const disk = path.join(folder, "disk.qcow2");
+  if (process.argv[2] === undefined) await sampleDisk(disk);
+  else await cp(process.argv[2], disk);
+
+  const upstream: Measured[] = [];
+  const ours: Measured[] = [];
+  for (let round = 1; round <= rounds; round++) {
+    upstream.push(await publishLikeUpstream(disk, round));
+    ours.push(await publishOurs(disk, round));
+    say(`round ${round} of ${rounds}`);
+  }
+  const large = path.join(folder, "large.qcow2");
+  await cp(disk, large);
+  const ourLarge = await publishOurs(large, rounds + 1);
+
+  const [before, after] = [median(upstream), median(ours)];
+  const ratio = after.seconds / before.seconds;
+  const peak = Math.max(...ours.map((run) => run.memory));
+  const size = (await stat(disk)).size;
+  process.stdout.write(
+    [
+      `| publish ${megabytes(size)} MB | seconds (median) | object, MB | peak memory, MiB |`,
+      "|---|---|---|---|",
+      row("zstd -9, sha256sum, PUT", before),
+      row("release publish", { ...after, memory: peak }),
+      row("release publish, ten times the size", ourLarge),
+      `| ratio | ${ratio.toFixed(2)} (promised: at most ${promised.time}) | ${(after.bytes / before.bytes).toFixed(3)} (1) | ${(ourLarge.memory / peak).toFixed(2)} (${promised.memoryGrowth}; and at most ${mebibytes(promised.memory)} MiB) |`,
+      "",
+    ].join("\n"),
+  );
+  const kept =
+    ratio <= promised.time &&
+    after.bytes <= before.bytes &&
+    Math.max(peak, ourLarge.memory) <= promised.memory &&
+    ourLarge.memory <= peak * promised.memoryGrowth;
+  process.exitCode = kept ? 0 : 1;
+} finally {
+  await s3.stop();
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** Made up: nothing is built here. */
+function madeUpFacts(): BuildFacts {
+  const sha256 = "0".repeat(64);
+  return {
+    arch,
+    base: { kind: "debian", name: "bench", sha256 },
+    runner: {
+      kind: "fixture",
+      version: "1",
+      sha256,
+      releasedAt: "2026-01-01",
+      supersededAt: null,
+      deprecatedAt: null,
+    },
+    builder: { packer: "1", qemu: "1", accelerator: "tcg" },
+    virtualSize: 2 ** 31,
+    seconds: 1,
+  };
+}
+
+interface Measured {
+  seconds: number;
+  /** Of the object. */
+  bytes: number;
+  /** Peak of all processes together, bytes. */
+  memory: number;
+}
+
+/** A commit of its own for each run, since objects are create-only. */
+function commitOf(run: number): string {
+  return String(run).padStart(40, "0");
+}
+
+async function publishOurs(disk: string, run: number): Promise<Measured> {
+  const commit = commitOf(run);
+  const build = path.join(buildDirectory(folder, commit, arch), "image", "build");
+  await mkdir(build, { recursive: true });
+  await link(disk, path.join(build, `${imageName(arch)}.qcow2`));
+  await writeFile(path.join(build, `${imageName(arch)}.build.json`), JSON.stringify(madeUpFacts()));
+  const tsx = import.meta.resolve("tsx");
+  const cli = path.join(checkout, "release", "cli.ts");
+  const measured = await measure("node", ["--import", tsx, cli, "publish", "--commit", commit]);
+  return { ...measured, bytes: await takeObject(keys.disk(commit, arch)) };
+}
+
+async function publishLikeUpstream(disk: string, run: number): Promise<Measured> {
+  const key = `upstream/${run}.qcow2.zst`;
+  const script = [
+    'zstd -q -9 "$DISK" -o "$DISK.zst"',
+    'sha256sum "$DISK" > "$DISK.sha256"',
+    // curl is quicker than upstream's `aws s3api put-object`, in our disfavour.
+    `curl -fsS -K - -T "$DISK.zst" -H "x-amz-content-sha256: UNSIGNED-PAYLOAD" "$AWS_ENDPOINT_URL_S3/$BUCKET/${key}" <<EOF`,
+    'aws-sigv4 = "aws:amz:$AWS_REGION:s3"',
+    'user = "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"',
+    "EOF",
+    'rm "$DISK.zst" "$DISK.sha256"',
+  ];
+  const measured = await measure("sh", ["-ec", script.join("\n")], { DISK: disk });
+  return { ...measured, bytes: await takeObject(key) };
+}
+
+async function takeObject(key: string): Promise<number> {
+  const bytes = await s3.bytesOf(key);
+  await s3.delete(key);
+  return bytes;
+}
+
+async function measure(
+  command: string,
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<Omit<Measured, "bytes">> {
+  const start = performance.now();
+  const child = execa(command, args, {
+    cwd: folder,
+    env: { ...environment, ...env },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  let memory = 0;
+  const sampling = setInterval(() => {
+    void residentMemory(child.pid!).then((bytes) => (memory = Math.max(memory, bytes)));
+  }, 50);
+  try {
+    await child;
+  } finally {
+    clearInterval(sampling);
+  }
+  return { seconds: (performance.now() - start) / 1000, memory };
+}
+
+/** Resident memory of a process and all its descendants, in bytes. Pages they share count for each, in our disfavour. */
+async function residentMemory(pid: number): Promise<number> {
+  try {
+    const status = await readFile(`/proc/${pid}/status`, "utf8");
+    const own = Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+    const tasks = await readdir(`/proc/${pid}/task`);
+    const children = await Promise.all(
+      tasks.map((task) => readFile(`/proc/${pid}/task/${task}/children`, "utf8")),
+    );
+    const pids = children
+      .join(" ")
+      .split(/\s+/)
+      .filter((text) => text !== "");
+    const below = await Promise.all(pids.map((child) => residentMemory(Number(child))));
+    return below.reduce((sum, bytes) => sum + bytes, own);
+  } catch {
+    // It has just ended.
+    return 0;
+  }
+}
+
+async function sampleDisk(file: string): Promise<void> {
+  say(`no disk given: taking ${megabytes(sampleBytes)} MB of /usr`);
+  await execa("sh", [
+    "-c",
+    `tar -cf - -C /usr bin lib share 2>/dev/null | head -c ${sampleBytes} > "$0"`,
+    file,
+  ]);
+}
+
+/** Ten copies, each with other bytes every 64 KiB, so that no copy is found in the one before. */
+async function tenfold(from: string, to: string): Promise<void> {
+  const source = await open(from);
+  try {
+    for (let copy = 0; copy < 10; copy++) {
+      for await (const chunk of source.createReadStream({
+        start: 0,
+        autoClose: false,
+        highWaterMark: 65_536,
+      })) {
+        const changed = Buffer.from(chunk as Buffer);
+        changed.writeUInt8(copy);
+        await appendFile(to, changed);
+      }
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+function median(runs: Measured[]): Measured {
+  return runs.sort((a, b) => a.seconds - b.seconds)[Math.floor(runs.length / 2)]!;
+}
+
+function row(name: string, { seconds, bytes, memory }: Measured): string {
+  return `| ${name} | ${seconds.toFixed(1)} | ${megabytes(bytes)} | ${mebibytes(memory)} |`;
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(1);
+}
+
+function mebibytes(bytes: number): string {
+  return (bytes / 1024 ** 2).toFixed(0);
+}
