@@ -1,5 +1,5 @@
 /**
- * Runs before the npm scripts (prestart, pretest, ...), so it is plain JavaScript without dependencies: checks Node and
+ * Runs first in every npm script, so it is plain JavaScript without dependencies: checks Node and
  * makes node_modules match package-lock.json. Costs some 10 ms when there is nothing to do.
  */
 import { spawn, spawnSync } from "node:child_process";
