@@ -3,7 +3,8 @@
  * same store, taken in turns. Promises: at most 0.55 of the time (median), an object that is no larger, at most 350 MiB of memory
  * with the compressor, and no more for a file ten times as large.
  *
- * Usage: tsx bench/publish.ts [disk.qcow2]   default: 500 MB of this machine's own programs, laid out like a file system
+ * Usage: tsx bench/publish.ts [disk.qcow2]
+ * Default: a base image that `npm start` left in the cache, else 500 MB of this machine's own /usr.
  */
 import {
   appendFile,
@@ -21,7 +22,7 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
-import { checkout } from "../local/paths.js";
+import { checkout, platformPaths } from "../local/paths.js";
 import { buildDirectory } from "../release/build.js";
 import { imageName, keys } from "../release/keys.js";
 import { say } from "../release/progress.js";
@@ -38,8 +39,10 @@ const s3 = await TestS3.start();
 const environment = { ...s3.environment, BASE: "debian", RUNNER: "fixture", ARCH: arch };
 try {
   const disk = path.join(folder, "disk.qcow2");
-  if (process.argv[2] === undefined) await sampleDisk(disk);
-  else await cp(process.argv[2], disk);
+  const given = process.argv[2] ?? (await cachedDisk());
+  if (given === undefined) await sampleDisk(disk);
+  else await cp(given, disk);
+  say(`disk: ${given ?? "of /usr"}`);
 
   const upstream: Measured[] = [];
   const ours: Measured[] = [];
@@ -189,8 +192,15 @@ async function residentMemory(pid: number): Promise<number> {
   }
 }
 
+/** A base image as builds start from, see image/. */
+async function cachedDisk(): Promise<string | undefined> {
+  const { cache } = platformPaths();
+  const names = await readdir(cache).catch(() => []);
+  const name = names.find((name) => name.endsWith(`${arch}.qcow2`));
+  return name === undefined ? undefined : path.join(cache, name);
+}
+
 async function sampleDisk(file: string): Promise<void> {
-  say(`no disk given: taking ${megabytes(sampleBytes)} MB of /usr`);
   await execa("sh", [
     "-c",
     `tar -cf - -C /usr bin lib share 2>/dev/null | head -c ${sampleBytes} > "$0"`,

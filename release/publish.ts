@@ -89,11 +89,14 @@ async function ensurePublished(
   return ["now", await describe(store, request, digests, image.facts)];
 }
 
-async function requireBuilt({ root, commit, arch }: BuildRequest): Promise<BuiltImage> {
+/** What was built here before. It is looked at before it is published, since what is published stays. */
+async function requireBuilt({ root, commit, arch, base, runner }: BuildRequest): Promise<BuiltImage> {
   const built = await findBuilt(root, commit, arch);
-  if (built !== null) return built;
+  const difference = built === null ? null : mismatch(built.facts, base, runner);
+  if (built !== null && difference === null) return built;
+  const state = difference === null ? "is not built here" : `is built here with ${difference}`;
   throw new UserError(
-    `${imageName(arch)} of ${commit} is not built here: add --build, or run release/cli.ts build --commit ${commit} --arch ${arch} first`,
+    `${imageName(arch)} of ${commit} ${state}: add --build, or run release/cli.ts build --commit ${commit} --arch ${arch} first`,
   );
 }
 

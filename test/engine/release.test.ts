@@ -173,6 +173,15 @@ describe("publish", () => {
     expect(run.stderr).toMatch(/was not put there by this project/);
   });
 
+  it("refuses to publish what was built of something else, before anything is stored", async () => {
+    const commit = newCommit();
+    await putBuilt(commit);
+    const run = await release("publish", { COMMIT: commit, BASE: "ubuntu" });
+    expect(run).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(run.stderr).toMatch(/is built here with base debian, not ubuntu: add --build/);
+    expect(await s3.keys(keys.imagesPrefix(commit))).toEqual([]);
+  });
+
   it("says what to do where nothing was built", async () => {
     const run = await release("publish", { COMMIT: newCommit() });
     expect(run.exitCode).toBe(1);

@@ -7,6 +7,7 @@ describe.sequential("what stops an update, in one line and with nothing changed"
 
   beforeAll(async () => {
     world = await World.create();
+    world.environment.BOOT_TIMEOUT = "15";
     live = world.imageCommit;
     await world.up();
   });
@@ -82,6 +83,7 @@ describe.sequential("what stops an update, in one line and with nothing changed"
   it.each([
     ["build fails", { "fail-build": "" }, /make exited with/],
     ["guest panics", { behaviour: "panic" }, /panic/i],
+    ["boot test takes too long", { behaviour: "hang" }, /timed out|did not|after 15/],
     ["job fails", { behaviour: "job-fails" }, /exit|non-zero/i],
     ["guest powers off too early", { behaviour: "early-poweroff" }, /boot test/],
     ["guest has a failed unit", { behaviour: "failed-unit" }, /unit/],
