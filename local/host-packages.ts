@@ -55,7 +55,10 @@ export function hostNeeds(architectures: readonly Architecture[], host: Host): H
   for (const arch of architectures) {
     Object.assign(needs, perArchitecture[arch]);
     // The programs of a foreign architecture's base image run under emulation while it is put together.
-    if (hostArchitectures[arch] !== host.arch) needs[`qemu-${arch}-static`] = "qemu-user-static";
+    if (hostArchitectures[arch] !== host.arch) {
+      needs[`qemu-${arch}-static`] = "qemu-user-static";
+      needs["arch-test"] = "arch-test";
+    }
   }
   // mmdebstrap as an ordinary user maps the image's accounts to those of /etc/subuid.
   if (!host.isRoot) needs["newuidmap"] = "uidmap";

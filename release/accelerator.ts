@@ -4,8 +4,7 @@ import type { Architecture } from "./keys.js";
 import { machineArguments, qemuBinary, type Accelerator } from "./qemu.js";
 
 /** `auto` is KVM where it works and TCG elsewhere. */
-export const acceleratorChoices = ["auto", "kvm", "tcg"] as const;
-export type AcceleratorChoice = (typeof acceleratorChoices)[number];
+export type AcceleratorChoice = "auto" | "kvm" | "tcg";
 
 /**
  * Decides how guests of an architecture run here.

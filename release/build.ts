@@ -1,5 +1,6 @@
 import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
 import path from "node:path";
+import type { AcceleratorChoice } from "./accelerator.js";
 import { UserError } from "./errors.js";
 import { imageName, type Architecture } from "./keys.js";
 import { exclusively } from "./lock.js";
@@ -12,12 +13,6 @@ import { buildTools, requireDiskSpace, requireTools } from "./tools.js";
 
 export type Base = BuildFacts["base"]["kind"];
 export type Runner = BuildFacts["runner"]["kind"];
-export const bases = buildFacts.shape.base.shape.kind.options;
-export const runners = buildFacts.shape.runner.shape.kind.options;
-/** auto: KVM where a probe shows it working, else TCG. kvm: KVM or an error. */
-export const accelerators = ["auto", "kvm", "tcg"] as const;
-export type Accelerator = (typeof accelerators)[number];
-
 /** Which image, made of what. */
 export interface BuildRequest {
   /** The checkout. */
@@ -26,7 +21,7 @@ export interface BuildRequest {
   arch: Architecture;
   base: Base;
   runner: Runner;
-  accelerator: Accelerator;
+  accelerator: AcceleratorChoice;
 }
 
 /** A disk that is ready to be published. */
@@ -38,7 +33,7 @@ export interface BuiltImage {
 /** Gigabytes a build takes at its peak: base image, working disk, sealed disk. */
 const neededGigabytes: Record<Base, number> = { debian: 4, ubuntu: 12 };
 
-const makeTargets: Record<Accelerator, (arch: Architecture) => string> = {
+const makeTargets: Record<AcceleratorChoice, (arch: Architecture) => string> = {
   auto: (arch) => arch,
   kvm: (arch) => `${arch}-host`,
   tcg: (arch) => `${arch}-emul`,

@@ -6,6 +6,9 @@ import { mkdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
+import { platform } from "../local/platform.js";
+import { setUp } from "../local/setup.js";
+import { describeError } from "../release/errors.js";
 import { duration, say } from "../release/progress.js";
 
 const tiers = ["unit", "conformance", "engine", "e2e"] as const;
@@ -74,6 +77,15 @@ if (unknown !== undefined) {
 }
 
 const results: Counts[] = [];
+// The engine, servers and host packages which all tiers but the first use. In no tier's time: it is needed once.
+if (asked.length !== 1 || asked[0] !== "unit") {
+  try {
+    await setUp(platform().paths, { retryVendor: false });
+  } catch (error) {
+    say(describeError(error));
+    process.exit(1);
+  }
+}
 for (const tier of tiers.filter((name) => asked.length === 0 || asked.includes(name))) {
   say(`\n== ${tier} tests ==`);
   results.push(await runTier(tier));
