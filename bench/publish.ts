@@ -160,9 +160,10 @@ async function measure(
     stdio: ["ignore", "ignore", "inherit"],
   });
   let memory = 0;
+  // Not more often: looking costs time, which the one that uses all cores would pay alone.
   const sampling = setInterval(() => {
     void residentMemory(child.pid!).then((bytes) => (memory = Math.max(memory, bytes)));
-  }, 50);
+  }, 200);
   try {
     await child;
   } finally {
