@@ -31,8 +31,7 @@ cli
   .command("preview")
   .description("show what start would do to the stack, and do nothing")
   .action(async () => {
-    await setUp(here.paths, { retryVendor: false });
-    await here.start();
+    await ready();
     const { program } = await import("../program.js");
     const { preview } = await import("./update.js");
     await preview(await requireEngine(), () => program(checkout), here.paths, await here.environment());
@@ -58,36 +57,47 @@ cli
   .option("--all", "remove tools, plugins and caches too", false)
   .action(({ all }: { all: boolean }) => reset(all));
 
-cli
-  .command("pulumi")
-  .description("run this platform's engine, e.g. npm run pulumi -- config set latest <commit>")
-  .argument("[args...]")
-  .allowUnknownOption()
-  .passThroughOptions()
-  .helpOption(false)
-  .action(async (args: string[]) => {
-    await setUp(here.paths, { retryVendor: false });
-    await here.start();
+passOn(
+  "pulumi",
+  "run this platform's engine, e.g. npm run pulumi -- config set latest <commit>",
+  async (args) => {
     const engine = await requireEngine();
     await requireLanguageHost(engine, args);
     await passThrough(engine, args);
-  });
+  },
+);
 
-cli
-  .command("release")
-  .description("run a release command against this platform's store, e.g. npm run release -- status")
-  .argument("[args...]")
-  .allowUnknownOption()
-  .passThroughOptions()
-  .helpOption(false)
-  .action(async (args: string[]) => {
-    await setUp(here.paths, { retryVendor: false });
-    await here.start();
-    const cli = path.join(checkout, "release", "cli.ts");
-    await passThrough(process.execPath, ["--import", "tsx", cli, ...args], {
+passOn(
+  "release",
+  "run a release command against this platform's store, e.g. npm run release -- status",
+  async (args) => {
+    const release = path.join(checkout, "release", "cli.ts");
+    await passThrough(process.execPath, ["--import", "tsx", release, ...args], {
       PINNED: await configuredPin(checkout),
     });
-  });
+  },
+);
+
+/** A command whose arguments are all another program's. */
+function passOn(name: string, description: string, run: (args: string[]) => Promise<void>): void {
+  cli
+    .command(name)
+    .description(description)
+    .argument("[args...]")
+    .allowUnknownOption()
+    .passThroughOptions()
+    .helpOption(false)
+    .action(async (args: string[]) => {
+      await ready();
+      await run(args);
+    });
+}
+
+/** The platform, set up and running. */
+async function ready(): Promise<void> {
+  await setUp(here.paths, { retryVendor: false });
+  await here.start();
+}
 
 async function start(): Promise<void> {
   await alone(async () => {
