@@ -3,15 +3,18 @@ import { defineConfig } from "vitest/config";
 /** One project a tier (docs/testing.md); test/run.ts runs them in this order. */
 export default defineConfig({
   test: {
+    // All cores: by default one is left to the watcher, which nobody runs here.
+    maxWorkers: "100%",
     projects: [
       // Without a fresh context for each file: most of this tier's time would be the loading of the same modules.
       { test: { name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false } },
-      // The other tiers start engines, servers and virtual machines: one at a time, with time limits as a last resort only.
+      // The other tiers start engines, servers and virtual machines: one at a time, but for the engine tier, whose worlds share
+      // nothing and mostly wait. Time limits are a last resort only.
       ...["conformance", "engine", "e2e"].map((name) => ({
         test: {
           name,
           include: [`test/${name}/**/*.test.ts`],
-          fileParallelism: false,
+          fileParallelism: name === "engine",
           testTimeout: 20 * 60_000,
           hookTimeout: 20 * 60_000,
         },

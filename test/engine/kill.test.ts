@@ -51,6 +51,15 @@ describe("an update that is killed or cancelled", () => {
     }
   }
 
+  function kill(pid: number): void {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch (error) {
+      // It died with its parent, just before.
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
+  }
+
   const running = (pattern: RegExp) =>
     until(`a process like ${pattern}`, async () =>
       (await updateProcesses()).some(({ command }) => pattern.test(command)) ? true : undefined,
@@ -77,7 +86,7 @@ describe("an update that is killed or cancelled", () => {
       await world.commit("make it take long");
       const update = startUpdate();
       await running(pattern);
-      for (const { pid } of await updateProcesses()) process.kill(pid, "SIGKILL");
+      for (const { pid } of await updateProcesses()) kill(pid);
       await update;
       await nothingLeft();
       expect(await world.keys("latest")).toEqual([]);
