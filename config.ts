@@ -6,15 +6,16 @@ import { architectures } from "./release/keys.js";
 /** The namespace of our keys in a stack file: the project's name. */
 const project = "runner-images";
 
-/** A setting that is left empty counts as not given: Pulumi.yaml needs a default for every optional key. */
-const optional = z.string().transform((text) => (text === "" ? undefined : text));
-const httpUrl = z.url({ protocol: /^https?$/, error: "must be a URL like https://images.example.com" });
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: "must be a URL like https://images.example.com" })
+  .transform((url) => url.replace(/\/+$/, ""));
 
-const schema = z.strictObject({
+/** Keys of every stack. Pulumi.yaml documents each, and gives a default to those that are not optional here. */
+const common = {
   latest: z
     .string()
-    .regex(/^(|[0-9a-f]{40})$/, "must be 40 lowercase hex characters: the full hash of a published commit")
-    .transform((text) => (text === "" ? undefined : text)),
+    .regex(/^[0-9a-f]{40}$/, "must be 40 lowercase hex characters: the full hash of a published commit")
+    .optional(),
   architectures: z
     .array(z.enum(architectures, { error: `may hold only ${architectures.join(", ")}` }))
     .min(1, "must name at least one architecture")
@@ -22,19 +23,84 @@ const schema = z.strictObject({
   base: oneOf("ubuntu", "debian"),
   runner: oneOf("github", "fixture"),
   accelerator: oneOf("auto", "kvm", "tcg"),
-  store: oneOf("existing", "local"),
-  bucket: optional,
-  region: optional,
-  endpoint: optional.pipe(httpUrl.optional()),
-  url: optional.pipe(httpUrl.optional()),
-});
+  // Only the store `aws` has a use for these; with their defaults, they are part of every stack.
+  oidcProvider: oneOf("create", "existing"),
+  approvals: integer(0, 6, "must be 0 to 6 approving reviews"),
+  mergeQueue: oneOf("true", "false").transform((value) => value === "true"),
+  deployMinutes: integer(
+    30,
+    705,
+    "must be 30 to 705 minutes: the deploy role's session has to outlast the build, and AWS ends a session after 12 hours",
+  ),
+};
+
+/** Keys of the store `aws`. */
+const aws = {
+  bucket: text(
+    /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/,
+    "must be a bucket's name: 3 to 63 lowercase letters, digits and hyphens",
+  ),
+  domain: text(
+    /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/,
+    "must be a domain name like images.example.com",
+  ).optional(),
+  zone: text(
+    /^Z[A-Z0-9]+$/,
+    "must be the ID of a Route 53 hosted zone, like Z0123456789ABCDEFGHIJ",
+  ).optional(),
+  certificate: text(
+    /^arn:aws:acm:us-east-1:\d{12}:certificate\/[0-9a-f-]+$/,
+    "must be the ARN of an ACM certificate in us-east-1, the only region CloudFront takes certificates from",
+  ).optional(),
+  url: httpUrl.optional(),
+  distribution: text(
+    /^arn:aws:cloudfront::\d{12}:distribution\/[A-Z0-9]+$/,
+    "must be the ARN of a CloudFront distribution",
+  ).optional(),
+  accessLogBucket: z.string().optional(),
+  repository: text(
+    /^([\w-]+\/[\w.-]+|[\w-]+@\d+\/[\w.-]+@\d+)$/,
+    "must be owner/name, or owner@ID/name@ID where GitHub's subjects hold IDs (docs/first-deploy.md)",
+  ),
+  state: text(/^s3:\/\/[a-z0-9.-]+$/, "must be Pulumi's state backend, like s3://my-pulumi-state"),
+  stateKey: text(
+    /^alias\/[\w/-]+$/,
+    "must be the alias of the KMS key of the state, like alias/pulumi-state",
+  ),
+};
+
+const schema = z.discriminatedUnion(
+  "store",
+  [
+    z.strictObject({ ...common, store: z.literal("aws"), ...aws }),
+    z.strictObject({
+      ...common,
+      store: z.literal("existing"),
+      bucket: z.string(),
+      region: z.string(),
+      endpoint: httpUrl.optional(),
+      url: httpUrl,
+    }),
+    z.strictObject({ ...common, store: z.literal("local") }),
+  ],
+  { error: "must be one of aws, existing, local" },
+);
 
 function oneOf<const T extends [string, ...string[]]>(...allowed: T) {
   return z.enum(allowed, { error: `must be one of ${allowed.join(", ")}` });
 }
 
-/** Where images are stored and served, as the environment of the release commands (release/cli.ts). */
-export interface StoreSettings {
+function text(pattern: RegExp, error: string) {
+  return z.string(error).regex(pattern, error);
+}
+
+function integer(least: number, most: number, error: string) {
+  return z.coerce.number(error).int(error).min(least, error).max(most, error);
+}
+
+/** An S3 bucket and a CDN that are there already, as the release commands see them (release/cli.ts). */
+export interface ReadyStore {
+  kind: "existing" | "local";
   bucket: string;
   /** Public base URL of the CDN, without a trailing slash. */
   url: string;
@@ -45,13 +111,69 @@ export interface StoreSettings {
   environment: Record<string, string>;
 }
 
+/** What the stack provisions on AWS and GitHub. */
+export interface AwsStore {
+  kind: "aws";
+  /** The only account that this stack may touch: 12 digits. */
+  account: string;
+  region: string;
+  bucket: string;
+  cdn: CdnConfig;
+  ci: CiConfig;
+  /** What still has to be filled in before an update. */
+  placeholders: Placeholder[];
+}
+
+/** A distribution of the stack's own, or one that is there already and that this stack only lets read the bucket. */
+export type CdnConfig =
+  | {
+      kind: "own";
+      /** Undefined: hosts use the name that CloudFront gives. */
+      domain: string | undefined;
+      /** The hosted zone of the domain; undefined: its records are made elsewhere. */
+      zone: string | undefined;
+      /** Undefined: a certificate is made, and validated through the zone. */
+      certificate: string | undefined;
+      accessLogBucket: string | undefined;
+    }
+  | { kind: "foreign"; url: string; distribution: string };
+
+export interface CiConfig {
+  repository: Repository;
+  oidcProvider: "create" | "existing";
+  /** Reviews that a pull request needs. */
+  approvals: number;
+  mergeQueue: boolean;
+  /** Time limit of a deploy, builds included. */
+  deployMinutes: number;
+  /** The bucket that holds Pulumi's state, and the alias of the KMS key that its secrets are encrypted with. */
+  state: { bucket: string; key: string };
+}
+
+export interface Repository {
+  owner: string;
+  name: string;
+  /** How GitHub's tokens name it: "owner/name", or "owner@1/name@2" with the IDs, which nobody can register again. */
+  subject: string;
+  /** GitHub's IDs, where the subject holds them. */
+  ids: { owner: number; repository: number } | undefined;
+}
+
+/** A value of the committed Pulumi.prod.yaml that every team replaces. */
+export interface Placeholder {
+  key: string;
+  value: string;
+  /** The command that replaces it. */
+  fix: string;
+}
+
 export interface Config extends Pick<
   z.output<typeof schema>,
   "architectures" | "base" | "runner" | "accelerator"
 > {
   /** The pinned commit; undefined: follow the newest build. */
   latest: string | undefined;
-  store: StoreSettings;
+  store: ReadyStore | AwsStore;
 }
 
 /** Reads the stack's configuration, once. @throws UserError naming the key, the allowed form and the command that fixes it */
@@ -60,64 +182,182 @@ export function readConfig(): Config {
 }
 
 /**
- * @param values every key of the stack ("runner-images:latest"), each as Pulumi's text (lists are JSON)
+ * @param values every key of the stack ("runner-images:latest", "aws:region"), each as Pulumi's text (lists are JSON)
  * @param environment the process's environment, which says where the local store is
  */
 export function parseConfig(values: Record<string, string>, environment: NodeJS.ProcessEnv): Config {
-  const ours: Record<string, unknown> = {};
-  for (const [name, text] of Object.entries(values)) {
+  const given: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(values)) {
     const [namespace, key] = name.split(":", 2) as [string, string];
     if (namespace !== project) continue;
-    if (!(key in schema.shape)) {
-      const known = Object.keys(schema.shape).join(", ");
-      throw new UserError(`unknown config key ${name} (known: ${known}); remove it: pulumi config rm ${key}`);
-    }
-    ours[key] = key === "architectures" ? parseList(text) : text;
+    // A setting that is left empty counts as not given: Pulumi.yaml needs a default for every optional key.
+    if (value !== "") given[key] = key === "architectures" ? parseList(value) : value;
   }
-  const parsed = schema.safeParse(ours);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    const key = String(issue.path[0]);
-    const given = ours[key] === undefined ? "it is missing" : `it is ${JSON.stringify(ours[key])}`;
-    throw new UserError(`config ${project}:${key} ${issue.message}, but ${given}; ${howToSet(key)}`);
-  }
-  const { store, bucket, region, endpoint, url, ...rest } = parsed.data;
+  const parsed = schema.safeParse(given);
+  if (!parsed.success) throw explain(parsed.error.issues[0]!, given);
+  const { latest, architectures, base, runner, accelerator } = parsed.data;
   return {
-    ...rest,
-    store: store === "local" ? localStore(environment) : existingStore({ bucket, region, endpoint, url }),
+    latest,
+    architectures,
+    base,
+    runner,
+    accelerator,
+    store: readStore(parsed.data, values, environment),
   };
 }
 
-function localStore(environment: NodeJS.ProcessEnv): StoreSettings {
+function readStore(
+  given: z.output<typeof schema>,
+  values: Record<string, string>,
+  environment: NodeJS.ProcessEnv,
+): ReadyStore | AwsStore {
+  switch (given.store) {
+    case "local":
+      return localStore(environment);
+    case "existing":
+      return existingStore(given);
+    case "aws":
+      return awsStore(given, values);
+  }
+}
+
+function localStore(environment: NodeJS.ProcessEnv): ReadyStore {
   const { BUCKET: bucket, IMAGES_URL: url } = environment;
   if (bucket === undefined || url === undefined) {
     throw new UserError(
       `config ${project}:store is "local", but the local platform is not running here; start it with npm start, and run pulumi as npm run pulumi -- <command>`,
     );
   }
-  return { bucket, url, environment: {} };
+  return { kind: "local", bucket, url, environment: {} };
 }
 
-function existingStore(
-  given: Record<"bucket" | "region" | "endpoint" | "url", string | undefined>,
-): StoreSettings {
-  const { bucket, region, endpoint, url } = given;
-  const missing = Object.entries({ bucket, region, url }).find(([, value]) => value === undefined);
-  if (bucket === undefined || region === undefined || url === undefined) {
-    const key = missing![0];
-    throw new UserError(`config ${project}:${key} is required by the store "existing"; ${howToSet(key)}`);
-  }
-  const base = url.replace(/\/+$/, "");
+type Given<S extends string> = Extract<z.output<typeof schema>, { store: S }>;
+
+function existingStore({ bucket, region, endpoint, url }: Given<"existing">): ReadyStore {
   return {
+    kind: "existing",
     bucket,
-    url: base,
+    url,
     environment: {
-      BUCKET: bucket,
-      AWS_REGION: region,
-      IMAGES_URL: base,
+      ...storeEnvironment(bucket, region),
+      IMAGES_URL: url,
       ...(endpoint === undefined ? {} : { AWS_ENDPOINT_URL_S3: endpoint }),
     },
   };
+}
+
+/** Where the release commands find the bucket. */
+export function storeEnvironment(bucket: string, region: string): Record<string, string> {
+  return { BUCKET: bucket, AWS_REGION: region };
+}
+
+function awsStore(given: Given<"aws">, values: Record<string, string>): AwsStore {
+  const { bucket, repository, oidcProvider, approvals, mergeQueue, deployMinutes, state, stateKey } = given;
+  const { region, account } = awsProvider(values);
+  const store: Omit<AwsStore, "placeholders"> = {
+    kind: "aws",
+    account,
+    region,
+    bucket,
+    cdn: readCdn(given, account),
+    ci: {
+      repository: readRepository(repository),
+      oidcProvider,
+      approvals,
+      mergeQueue,
+      deployMinutes,
+      state: { bucket: state.slice("s3://".length), key: stateKey },
+    },
+  };
+  return { ...store, placeholders: findPlaceholders(given, account) };
+}
+
+/** The settings of Pulumi's own AWS provider, which this stack cannot do without. */
+function awsProvider(values: Record<string, string>): { region: string; account: string } {
+  const region = values["aws:region"] ?? "";
+  if (!/^[a-z]{2}(-[a-z]+)+-\d$/.test(region)) {
+    throw new UserError(
+      `config aws:region must be a region like eu-central-1, but ${shown(region)}; ${howToSet("aws:region")}`,
+    );
+  }
+  const accounts = parseList(values["aws:allowedAccountIds"] ?? "");
+  const [account, ...others] = Array.isArray(accounts) ? (accounts as unknown[]) : [];
+  // As a number it would lose its leading zeros, and Pulumi's provider takes only text.
+  if (typeof account !== "string" || others.length > 0 || !/^\d{12}$/.test(account)) {
+    throw new UserError(
+      `config aws:allowedAccountIds must name exactly the one account of this stack (12 digits, quoted), but ${shown(values["aws:allowedAccountIds"])}; ${howToSet("aws:allowedAccountIds")}`,
+    );
+  }
+  return { region, account };
+}
+
+function readCdn(given: Given<"aws">, account: string): CdnConfig {
+  const { domain, zone, certificate, url, distribution, accessLogBucket } = given;
+  if (url !== undefined || distribution !== undefined) {
+    const own = Object.entries({ domain, zone, certificate, accessLogBucket }).find(
+      ([, value]) => value !== undefined,
+    );
+    if (own !== undefined) {
+      throw new UserError(
+        `config ${project}:${own[0]} is for the CDN that this stack provisions, url and distribution for one of your own: they exclude each other; remove one side: pulumi config rm ${own[0]}, or pulumi config rm url && pulumi config rm distribution`,
+      );
+    }
+    if (url === undefined || distribution === undefined) {
+      const missing = url === undefined ? "url" : "distribution";
+      throw new UserError(
+        `config ${project}:${missing} is missing: a CDN of your own takes both url and distribution; ${howToSet(missing)}`,
+      );
+    }
+    return { kind: "foreign", url, distribution };
+  }
+  if (domain === undefined && (zone ?? certificate) !== undefined) {
+    const key = zone === undefined ? "certificate" : "zone";
+    throw new UserError(
+      `config ${project}:${key} is given without a domain; ${howToSet("domain")}, or remove it: pulumi config rm ${key}`,
+    );
+  }
+  if (domain !== undefined && zone === undefined && certificate === undefined) {
+    throw new UserError(
+      `config ${project}:zone is missing: the certificate of ${domain} is validated, and its records are made, in its Route 53 hosted zone; ${howToSet("zone")}, or bring your own certificate: pulumi config set certificate <ARN>`,
+    );
+  }
+  if (certificate !== undefined && certificate.split(":")[4] !== account) {
+    throw new UserError(
+      `config ${project}:certificate must be of the account ${account} (aws:allowedAccountIds), but it is ${JSON.stringify(certificate)}; ${howToSet("certificate")}`,
+    );
+  }
+  return { kind: "own", domain, zone, certificate, accessLogBucket };
+}
+
+function readRepository(subject: string): Repository {
+  const [, owner, ownerId, name, repositoryId] = /^([\w-]+)(?:@(\d+))?\/([\w.-]+)(?:@(\d+))?$/.exec(subject)!;
+  return {
+    owner: owner!,
+    name: name!,
+    subject,
+    ids:
+      ownerId === undefined || repositoryId === undefined
+        ? undefined
+        : { owner: Number(ownerId), repository: Number(repositoryId) },
+  };
+}
+
+/** Values that no team can have: they are reserved (RFC 2606), impossible, or those of the committed file. */
+function findPlaceholders(given: Given<"aws">, account: string): Placeholder[] {
+  const checks: [key: string, value: string | undefined, pattern: RegExp][] = [
+    ["aws:allowedAccountIds", account, /^0{12}$/],
+    ["bucket", given.bucket, /^example-/],
+    ["domain", given.domain, /(^|\.)example\.(com|net|org)$/],
+    ["zone", given.zone, /EXAMPLE/],
+    ["url", given.url, /\bexample\.(com|net|org)\b/],
+    ["repository", given.repository, /^example[@/]/],
+    ["state", given.state, /^s3:\/\/example-/],
+  ];
+  return checks.flatMap(([key, value, pattern]) =>
+    value !== undefined && pattern.test(value)
+      ? [{ key: qualified(key), value, fix: howToSet(key).replace(/^set it: /, "") }]
+      : [],
+  );
 }
 
 function parseList(text: string): unknown {
@@ -128,12 +368,38 @@ function parseList(text: string): unknown {
   }
 }
 
+function qualified(key: string): string {
+  return key.includes(":") ? key : `${project}:${key}`;
+}
+
+function shown(value: unknown): string {
+  return value === undefined || value === "" ? "it is missing" : `it is ${JSON.stringify(value)}`;
+}
+
+/** A schema's complaint as one line. */
+function explain(issue: z.core.$ZodIssue, given: Record<string, unknown>): UserError {
+  if (issue.code === "unrecognized_keys") {
+    const key = issue.keys[0]!;
+    const known = schema.options.flatMap((option) => Object.keys(option.shape));
+    const why = known.includes(key)
+      ? `config ${project}:${key} is not for the store ${JSON.stringify(given["store"])}`
+      : `unknown config key ${project}:${key} (known: ${[...new Set(known)].join(", ")})`;
+    return new UserError(`${why}; remove it: pulumi config rm ${key}`);
+  }
+  const key = String(issue.path[0]);
+  const value = given[key];
+  const rule = value === undefined ? "is required" : issue.message;
+  return new UserError(`config ${project}:${key} ${rule}, but ${shown(value)}; ${howToSet(key)}`);
+}
+
 function howToSet(key: string): string {
   switch (key) {
     case "latest":
       return "set it: pulumi config set latest <commit>, or unpin: pulumi config rm latest";
     case "architectures":
       return "set it: pulumi config set --path 'architectures[0]' x86_64";
+    case "aws:allowedAccountIds":
+      return "set it: pulumi config set --path --type string 'aws:allowedAccountIds[0]' <account>";
     default:
       return `set it: pulumi config set ${key} <value>`;
   }

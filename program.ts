@@ -1,24 +1,28 @@
 import * as pulumi from "@pulumi/pulumi";
 import { LatestPointer } from "./components/latest-pointer.js";
 import { RunnerImage } from "./components/runner-image.js";
-import { readConfig } from "./config.js";
+import { readConfig, type AwsStore, type ReadyStore } from "./config.js";
+import type { Infrastructure } from "./infrastructure.js";
 import { UserError } from "./release/errors.js";
 import { imageName } from "./release/keys.js";
 import { planMove } from "./release/plan.js";
 import { lastImageCommit } from "./release/source.js";
-import { openStore } from "./release/store.js";
+import { emptyStore, findStore, openStore, type Store } from "./release/store.js";
 
 /** What a person needs after an update: `pulumi stack output`. */
 export interface Outputs {
   /** The public base URL, which hosts poll for /latest. */
-  url: string;
+  url: pulumi.Input<string>;
   bucket: string;
-  /** The commit that is live after this update. */
+  /** The commit that is live after this update; empty while nothing was promoted. */
   latest: string;
   /** The commit that `latest` is pinned to; empty when it follows the newest build. */
   pinned: string;
   /** The last commit that touched image/: the newest build. */
   newest: string;
+  /** ARNs of the roles that the workflows assume, where this stack provisions them. */
+  previewRole?: pulumi.Input<string>;
+  deployRole?: pulumi.Input<string>;
 }
 
 /**
@@ -36,24 +40,36 @@ export async function program(root: string = process.cwd()): Promise<Outputs> {
 async function deploy(root: string): Promise<Outputs> {
   const config = readConfig();
   const newest = await lastImageCommit(root);
-  const { bucket, environment } = config.store;
-  const move = await planMove(await openStore(bucket, { ...process.env, ...environment }), {
+  const move = await planMove(await lookInto(config.store), {
     newest,
     pinned: config.latest,
     architectures: config.architectures,
   });
   for (const problem of move.warnings) await pulumi.log.warn(problem);
 
+  const { url, environment, ready, ...roles } = await place(config.store);
+  const outputs = { url, bucket: config.store.bucket, pinned: config.latest ?? "", newest, ...roles };
+  if (config.store.kind === "aws" && move.isFirst && process.env.CI === undefined) {
+    await pulumi.log.warn(
+      "nothing was promoted yet: this sets up the infrastructure, images come with the first merge (or with CI=true)",
+    );
+    return { ...outputs, latest: "" };
+  }
+
   const images = config.architectures.map(
     (arch) =>
-      new RunnerImage(imageName(arch), {
-        commit: newest,
-        arch,
-        base: config.base,
-        runner: config.runner,
-        accelerator: config.accelerator,
-        store: environment,
-      }),
+      new RunnerImage(
+        imageName(arch),
+        {
+          commit: newest,
+          arch,
+          base: config.base,
+          runner: config.runner,
+          accelerator: config.accelerator,
+          store: environment,
+        },
+        { dependsOn: ready },
+      ),
   );
 
   // Going back to something already published waits for no build: a rollback takes seconds even when images are being built.
@@ -63,13 +79,26 @@ async function deploy(root: string): Promise<Outputs> {
     { dependsOn: move.needsBuild ? images : [] },
   );
 
-  return {
-    url: config.store.url,
-    bucket,
-    latest: move.commit,
-    pinned: config.latest ?? "",
-    newest,
-  };
+  return { ...outputs, latest: move.commit };
+}
+
+/** The bucket as it is now. What this stack is still to provision holds nothing yet. */
+async function lookInto(store: ReadyStore | AwsStore): Promise<Store> {
+  if (store.kind !== "aws") return openStore(store.bucket, { ...process.env, ...store.environment });
+  const { preflight } = await import("./preflight.js");
+  if (!(await preflight(store))) return emptyStore;
+  const environment = { ...process.env, AWS_REGION: store.region };
+  return (await findStore(store.bucket, environment)) ?? emptyStore;
+}
+
+type Place = Pick<Infrastructure, "environment" | "ready"> &
+  Pick<Outputs, "url" | "previewRole" | "deployRole">;
+
+/** Where images go and are served from: what is there already, or what this stack provisions. */
+async function place(store: ReadyStore | AwsStore): Promise<Place> {
+  if (store.kind !== "aws") return { url: store.url, environment: store.environment, ready: [] };
+  const { provision } = await import("./infrastructure.js");
+  return provision(store);
 }
 
 /** Pulumi prints only the message of a RunError; colouring a stack nobody wants to see would cost it half a minute. */

@@ -144,8 +144,11 @@ verb("fetch", "Download and verify an image as a VM host would.")
     print(await fetchImage(options));
   });
 
-verb("status", "Show what is live and since when, what is pinned, and the last moves.")
-  .addOption(bucketOption())
+verb(
+  "status",
+  "Show what is live and since when, what is pinned, and the last moves. Without a bucket: as the CDN shows it to anybody.",
+)
+  .addOption(bucketOption().makeOptionMandatory(false))
   .addOption(urlOption())
   .addOption(
     new Option("--pinned <commit>", 'the stack\'s "latest"; empty: not pinned (default: unknown)')
@@ -153,22 +156,21 @@ verb("status", "Show what is live and since when, what is pinned, and the last m
       .argParser(pinned),
   )
   .option("--json", "print one JSON line instead of text", false)
-  .addHelpText("after", example("status --bucket images --url https://images.example.com"))
+  .addHelpText("after", example("status --url https://images.example.com"))
   .action(
     async ({
       bucket,
       url,
       pinned,
       json,
-    }: StoreOptions & { url?: string; pinned?: string; json: boolean }) => {
-      const [{ openStore }, { readStatus, statusText }] = await Promise.all([
+    }: Partial<StoreOptions> & { url?: string; pinned?: string; json: boolean }) => {
+      const [{ openStore }, { publicStore }, { readStatus, statusText }] = await Promise.all([
         import("./store.js"),
+        import("./public-store.js"),
         import("./status.js"),
       ]);
-      const status = await readStatus(await openStore(bucket), {
-        url: url ?? null,
-        pinned: pinned ?? null,
-      });
+      const store = bucket === undefined ? publicStore(requireUrl(url)) : await openStore(bucket);
+      const status = await readStatus(store, { url: url ?? null, pinned: pinned ?? null });
       if (json) print(status);
       else process.stdout.write(`${statusText(status, new Date())}\n`);
     },
@@ -283,6 +285,11 @@ function architectureList(text: string): Architecture[] {
   if (unknown !== undefined || names.length === 0)
     throw new InvalidArgumentError(`It may hold only ${architectures.join(", ")}.`);
   return [...new Set(names)] as Architecture[];
+}
+
+function requireUrl(url: string | undefined): string {
+  if (url !== undefined) return url;
+  throw new UserError("status needs the CDN's URL (--url), or a bucket (--bucket)");
 }
 
 /** This machine's; undefined where we have no image for it, so that the option must be given. */

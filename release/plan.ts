@@ -11,6 +11,8 @@ export interface Move {
   seq: number;
   /** True where `commit` is still to be built and boot-tested: the move has to wait for that. */
   needsBuild: boolean;
+  /** True where nothing was ever promoted. */
+  isFirst: boolean;
   /** What is wrong with an image that stays live all the same. One line each. */
   warnings: string[];
 }
@@ -41,6 +43,7 @@ export async function planMove(
     commit,
     seq: nextSeq(stored, commit),
     needsBuild: pinned === undefined && problems.length > 0,
+    isFirst: stored.head === null,
     warnings: isLive ? problems.map((problem) => `the live image ${commit}: ${problem}`) : [],
   };
 }

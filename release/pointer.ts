@@ -1,6 +1,6 @@
 import { commitPattern, keys } from "./keys.js";
 import { pointer, type Pointer } from "./records.js";
-import { getJson, parseJson, type Store } from "./store.js";
+import { getJson, parseJson, type StoreReader } from "./store.js";
 
 /**
  * The stored pointer: the log `pointer/<seq>.json` decides, `latest.json` and `latest` are its copies for hosts. They
@@ -18,24 +18,24 @@ export interface StoredPointer {
 const entryPattern = /^pointer\/(\d{8})\.json$/;
 
 /** The numbers of all moves, oldest first. */
-export async function readLog(store: Store): Promise<number[]> {
+export async function readLog(store: StoreReader): Promise<number[]> {
   const found = await store.list(keys.pointerPrefix);
   return found.flatMap((key) => entryPattern.exec(key)?.[1] ?? []).map(Number);
 }
 
 /** One move of the log. @throws UserError where it is not valid */
-export async function readEntry(store: Store, seq: number): Promise<Pointer | null> {
+export async function readEntry(store: StoreReader, seq: number): Promise<Pointer | null> {
   return getJson(store, keys.pointer(seq), pointer);
 }
 
 /** The newest move of the log. */
-export async function readHead(store: Store): Promise<Pointer | null> {
+export async function readHead(store: StoreReader): Promise<Pointer | null> {
   const newest = (await readLog(store)).at(-1);
   return newest === undefined ? null : readEntry(store, newest);
 }
 
 /** Where the stored pointer is now. */
-export async function readPointer(store: Store): Promise<StoredPointer> {
+export async function readPointer(store: StoreReader): Promise<StoredPointer> {
   const [head, latestJson, latest] = await Promise.all([
     readHead(store),
     store.get(keys.latestJson),

@@ -142,7 +142,7 @@ async function adopt(store: S3Store, image: Image): Promise<Manifest> {
   const facts = parseJson(stored?.metadata[factsMetadata] ?? "", buildFacts);
   if (stored === null || facts === null)
     throw new UserError(
-      `${key} in ${store.where} was not put there by this project: delete it, or commit a change of image/`,
+      `${key} in ${store.where} was not put there by this project, and stays: commit a change of image/ to get another image`,
     );
   const digests = await step(`finish publishing ${imageName(image.arch)}`, (report) =>
     pRetry(
@@ -152,7 +152,7 @@ async function adopt(store: S3Store, image: Image): Promise<Manifest> {
     ).catch((error: unknown) => {
       if (!(error instanceof ZstdError)) throw error;
       throw new UserError(
-        `${key} in ${store.where} is damaged (${error.message}): delete it and publish again`,
+        `${key} in ${store.where} is damaged (${error.message}), and stays: commit a change of image/ to get another image`,
       );
     }),
   );

@@ -2,7 +2,7 @@ import { readEntry, readLog, readPointer } from "./pointer.js";
 import { duration } from "./progress.js";
 import { readServedLatest } from "./promote.js";
 import type { Pointer } from "./records.js";
-import type { Store } from "./store.js";
+import type { StoreReader } from "./store.js";
 
 /** How many moves `status` shows. */
 const historyLength = 10;
@@ -23,7 +23,7 @@ export interface Status {
   history: Pointer[];
 }
 
-export async function readStatus(store: Store, given: Pick<Status, "url" | "pinned">): Promise<Status> {
+export async function readStatus(store: StoreReader, given: Pick<Status, "url" | "pinned">): Promise<Status> {
   const { url, pinned } = given;
   const [{ head, latest }, log, served] = await Promise.all([
     readPointer(store),

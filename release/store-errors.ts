@@ -22,6 +22,7 @@ const unreachable = new Set([
 ]);
 const wrongCredentials = new Set([
   "InvalidAccessKeyId",
+  "InvalidClientTokenId",
   "SignatureDoesNotMatch",
   "InvalidToken",
   "ExpiredToken",

@@ -30,15 +30,20 @@ export interface StoredText {
   etag: string;
 }
 
-/** The bucket as the rules of this project see it: small enough to be held in memory by a test. */
-export interface Store {
+/** What can be read of the pointer, its log and the records without knowing more of a bucket than its content. */
+export interface StoreReader {
   /** For messages: `bucket "images" at http://127.0.0.1:9000`. */
   readonly where: string;
   /** Null: there is no such object. */
-  head(key: string): Promise<ObjectFacts | null>;
   get(key: string): Promise<StoredText | null>;
   /** The keys under a prefix, in order. */
   list(prefix: string): Promise<string[]>;
+}
+
+/** The bucket as the rules of this project see it: small enough to be held in memory by a test. */
+export interface Store extends StoreReader {
+  /** Null: there is no such object. */
+  head(key: string): Promise<ObjectFacts | null>;
   /**
    * Writes an object that must not change any more. The same content there already is success.
    * @throws ConflictError where there is other content
@@ -71,7 +76,7 @@ export class RepeatUploadError extends UserError {}
  * @returns null where there is none
  * @throws UserError where it is not what it should be
  */
-export async function getJson<T>(store: Store, key: string, schema: z.ZodType<T>): Promise<T | null> {
+export async function getJson<T>(store: StoreReader, key: string, schema: z.ZodType<T>): Promise<T | null> {
   const stored = await store.get(key);
   if (stored === null) return null;
   const parsed = parseJson(stored.text, schema);
@@ -342,6 +347,30 @@ export async function openStore(
   const store = new S3Store(bucket, environment);
   await store.list("latest");
   return store;
+}
+
+/** The same, but null where there is no such bucket. */
+export async function findStore(bucket: string, environment: NodeJS.ProcessEnv): Promise<S3Store | null> {
+  try {
+    return await openStore(bucket, environment);
+  } catch (error) {
+    if (error instanceof UserError && isMissingBucket(error.cause)) return null;
+    throw error;
+  }
+}
+
+/** What a bucket holds that is still to be made. */
+export const emptyStore: Store = {
+  where: "a bucket that is not there yet",
+  head: () => Promise.resolve(null),
+  get: () => Promise.resolve(null),
+  list: () => Promise.resolve([]),
+  create: nothingToWriteTo,
+  replace: nothingToWriteTo,
+};
+
+function nothingToWriteTo(): never {
+  throw new Error("a bucket that is not there yet is only read, for a plan");
 }
 
 /** Whether what is sent cannot be changed on its way: it is encrypted, or never leaves this machine. */

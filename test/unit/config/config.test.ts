@@ -16,6 +16,12 @@ const defaults = {
   region: "",
   endpoint: "",
   url: "",
+  domain: "",
+  zone: "",
+  oidcProvider: "create",
+  approvals: "1",
+  mergeQueue: "false",
+  deployMinutes: "180",
 };
 const platform = { BUCKET: "runner-images", IMAGES_URL: "http://127.0.0.1:4000" };
 
@@ -40,6 +46,7 @@ function refusal(changes: Record<string, string>, environment?: NodeJS.ProcessEn
 describe("the stack's configuration", () => {
   it("takes the local store's place from the environment and gives its commands nothing that differs between machines", () => {
     expect(parse({}).store).toEqual({
+      kind: "local",
       bucket: "runner-images",
       url: "http://127.0.0.1:4000",
       environment: {},
@@ -49,6 +56,7 @@ describe("the stack's configuration", () => {
   it("gives the commands of an existing store all they need", () => {
     const store = { store: "existing", bucket: "b", region: "eu-west-1", url: "https://images.example.com/" };
     expect(parse({ ...store, endpoint: "https://s3.example.com" }).store).toEqual({
+      kind: "existing",
       bucket: "b",
       url: "https://images.example.com",
       environment: {
@@ -58,7 +66,7 @@ describe("the stack's configuration", () => {
         AWS_ENDPOINT_URL_S3: "https://s3.example.com",
       },
     });
-    expect(parse(store).store.environment).not.toHaveProperty("AWS_ENDPOINT_URL_S3");
+    expect(parse(store).store).not.toHaveProperty("environment.AWS_ENDPOINT_URL_S3");
   });
 
   it("reads a pin, and an empty one as following the newest build", () => {
@@ -98,7 +106,7 @@ describe("the stack's configuration", () => {
     ["an unknown base", { base: "fedora" }, /base must be one of ubuntu, debian, but it is "fedora"; set it/],
     ["an unknown runner", { runner: "gitlab" }, /runner must be one of github, fixture/],
     ["an unknown accelerator", { accelerator: "hvf" }, /accelerator must be one of auto, kvm, tcg/],
-    ["an unknown store", { store: "ftp" }, /store must be one of existing, local/],
+    ["an unknown store", { store: "ftp" }, /store must be one of aws, existing, local, but it is "ftp"/],
     ["an existing store without a bucket", { store: "existing" }, /runner-images:bucket is required/],
     [
       "a URL that is none",

@@ -1,0 +1,112 @@
+import * as github from "@pulumi/github";
+import * as pulumi from "@pulumi/pulumi";
+
+export interface GitHubRepositoryArgs {
+  owner: string;
+  /** The repository, which is there already: its name without the owner. */
+  repository: string;
+  /** Reviews that a pull request needs before it can be merged. */
+  approvals: number;
+  /** Whether pull requests are merged through GitHub's merge queue. */
+  mergeQueue: boolean;
+  /** What the workflows have to know. Variables, not secrets: none of it gives access to anything. */
+  variables: Record<WorkflowVariable, pulumi.Input<string>>;
+}
+
+/** The variables that .github/workflows/ read, as `vars.<name>`. */
+export const workflowVariables = [
+  "AWS_REGION",
+  "BUCKET",
+  "DEPLOY_MINUTES",
+  "DEPLOY_ROLE_ARN",
+  "DEPLOY_SESSION_SECONDS",
+  "IMAGES_URL",
+  "PREVIEW_ROLE_ARN",
+  "PULUMI_BACKEND_URL",
+] as const;
+export type WorkflowVariable = (typeof workflowVariables)[number];
+
+/** The environment of deploy.yml, which the deploy role is bound to. */
+export const deployEnvironment = "production";
+const mainBranch = "main";
+/** The one required check: the job of pull-request.yml that sums up the others. */
+export const requiredCheck = "finish";
+/** How long the queue waits for that check: longer than the longest job of pull-request.yml that runs in the queue. */
+export const queueTimeoutMinutes = 120;
+/** GitHub Actions' own app: a status with the name of the check from anybody else does not count. */
+const githubActionsApp = 15368;
+
+/** What GitHub itself enforces: only `main` deploys, and nothing reaches `main` without review and checks. */
+export class GitHubRepository extends pulumi.ComponentResource {
+  constructor(name: string, args: GitHubRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("runner-images:index:GitHubRepository", name, {}, opts);
+    const { repository } = args;
+    // Of this repository's owner, whatever `github:owner` says. It gets its token from `gh auth token`, which knows GH_TOKEN too;
+    // a token that Pulumi hands it would be kept in the state (preflight.ts).
+    const provider = new github.Provider(`${name}-github`, { owner: args.owner }, { parent: this });
+    const parts = { parent: this, provider };
+
+    // The deploy role trusts tokens of this environment only, and GitHub gives them to jobs on main only.
+    const environment = new github.RepositoryEnvironment(
+      `${name}-${deployEnvironment}`,
+      {
+        repository,
+        environment: deployEnvironment,
+        canAdminsBypass: false,
+        deploymentBranchPolicy: { protectedBranches: false, customBranchPolicies: true },
+      },
+      parts,
+    );
+    new github.RepositoryEnvironmentDeploymentPolicy(
+      `${name}-${deployEnvironment}-${mainBranch}`,
+      { repository, environment: environment.environment, branchPattern: mainBranch },
+      parts,
+    );
+
+    // A merge is a deploy, so a merge takes a pull request, reviews and the checks. No one is exempt.
+    new github.RepositoryRuleset(
+      `${name}-${mainBranch}`,
+      {
+        repository,
+        name: mainBranch,
+        target: "branch",
+        enforcement: "active",
+        conditions: { refName: { includes: [`refs/heads/${mainBranch}`], excludes: [] } },
+        rules: {
+          deletion: true,
+          nonFastForward: true,
+          pullRequest: {
+            requiredApprovingReviewCount: args.approvals,
+            // A review is of what is merged, not of what was there before the last push.
+            dismissStaleReviewsOnPush: true,
+            requireLastPushApproval: args.approvals > 0,
+          },
+          requiredStatusChecks: {
+            requiredChecks: [{ context: requiredCheck, integrationId: githubActionsApp }],
+            // What was tested is what main will be; a queue sees to that by itself.
+            strictRequiredStatusChecksPolicy: !args.mergeQueue,
+          },
+          ...(args.mergeQueue && {
+            mergeQueue: {
+              mergeMethod: "MERGE",
+              maxEntriesToMerge: 1,
+              checkResponseTimeoutMinutes: queueTimeoutMinutes,
+            },
+          }),
+        },
+      },
+      parts,
+    );
+
+    // The workflows are the same for every team; what differs is here.
+    for (const variableName of workflowVariables) {
+      new github.ActionsVariable(
+        `${name}-variable-${variableName.toLowerCase().replaceAll("_", "-")}`,
+        { repository, variableName, value: args.variables[variableName] },
+        parts,
+      );
+    }
+
+    this.registerOutputs();
+  }
+}

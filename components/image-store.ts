@@ -1,0 +1,109 @@
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+import { bucketPolicy } from "./policies/bucket-policy.js";
+
+export interface ImageStoreArgs {
+  /** The bucket's name. It is known before the bucket is, so that the release commands can be told. */
+  bucket: string;
+}
+
+/**
+ * The S3 bucket with images, pointer and the log of moves. Register it with `protect`, which its parts inherit.
+ *
+ * Who may read through a CDN is said by `allow()`, once that CDN is known.
+ */
+export class ImageStore extends pulumi.ComponentResource {
+  /** The origin of a distribution: the bucket's name in its own region, which redirects nobody. */
+  readonly originDomain: pulumi.Output<string>;
+
+  readonly #name: string;
+  readonly #bucket: aws.s3.Bucket;
+  /** Without it, S3 may refuse a policy that it holds to be public. */
+  readonly #publicAccess: aws.s3.BucketPublicAccessBlock;
+
+  constructor(name: string, args: ImageStoreArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("runner-images:index:ImageStore", name, {}, opts);
+    this.#name = name;
+    const inBucket = { parent: this };
+
+    // The one thing in this stack that cannot be made again: every image that can be rolled back to.
+    this.#bucket = new aws.s3.Bucket(`${name}-bucket`, { bucket: args.bucket }, inBucket);
+    const { bucket } = this.#bucket;
+    this.originDomain = this.#bucket.bucketRegionalDomainName;
+
+    // Hosts read through the CDN only; no policy or ACL, however it came about, makes the bucket public.
+    this.#publicAccess = new aws.s3.BucketPublicAccessBlock(
+      `${name}-public-access`,
+      {
+        bucket,
+        blockPublicAcls: true,
+        blockPublicPolicy: true,
+        ignorePublicAcls: true,
+        restrictPublicBuckets: true,
+      },
+      inBucket,
+    );
+
+    // No ACLs: whoever writes an object, it belongs to this account and to the policies below.
+    new aws.s3.BucketOwnershipControls(
+      `${name}-ownership`,
+      { bucket, rule: { objectOwnership: "BucketOwnerEnforced" } },
+      inBucket,
+    );
+
+    // `latest` is overwritten by each move: whatever it named stays to be seen.
+    const versioning = new aws.s3.BucketVersioning(
+      `${name}-versioning`,
+      { bucket, versioningConfiguration: { status: "Enabled" } },
+      inBucket,
+    );
+
+    // S3's own key: the images are served to the public anyway, and a KMS key would have to let the CDN in.
+    new aws.s3.BucketServerSideEncryptionConfiguration(
+      `${name}-encryption`,
+      { bucket, rules: [{ applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } }] },
+      inBucket,
+    );
+
+    // Nothing ever expires images/ or pointer/: they are what a rollback goes to, and the audit log.
+    new aws.s3.BucketLifecycleConfiguration(
+      `${name}-lifecycle`,
+      {
+        bucket,
+        rules: [
+          {
+            id: "abort-unfinished-uploads",
+            status: "Enabled",
+            filter: {},
+            abortIncompleteMultipartUpload: { daysAfterInitiation: 2 },
+          },
+          {
+            id: "forget-old-pointers",
+            status: "Enabled",
+            filter: { prefix: "latest" },
+            noncurrentVersionExpiration: { noncurrentDays: 30 },
+          },
+        ],
+      },
+      // Rules about versions mean nothing before there are versions.
+      { ...inBucket, dependsOn: versioning },
+    );
+
+    this.registerOutputs();
+  }
+
+  /** Lets one distribution read, and binds everybody to the rules of the bucket (components/policies/bucket-policy.ts). */
+  allow(distributionArn: pulumi.Input<string>): void {
+    new aws.s3.BucketPolicy(
+      `${this.#name}-policy`,
+      {
+        bucket: this.#bucket.bucket,
+        policy: pulumi
+          .all([this.#bucket.bucket, distributionArn])
+          .apply(([bucket, arn]) => JSON.stringify(bucketPolicy({ bucket, distributionArn: arn }))),
+      },
+      // S3 takes one change of a bucket's access at a time.
+      { parent: this, dependsOn: this.#publicAccess },
+    );
+  }
+}

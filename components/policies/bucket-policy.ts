@@ -1,0 +1,84 @@
+import { bucketArn, objectArns, policyDocument, type PolicyDocument } from "./document.js";
+
+/**
+ * The rules of the image bucket, which bind everybody, administrators included. Who may change these rules is said by having, or not
+ * having, s3:PutBucketPolicy: the roles of CI do not have it (deploy-policy.ts).
+ */
+export function bucketPolicy({
+  bucket,
+  distributionArn,
+}: {
+  bucket: string;
+  distributionArn: string;
+}): PolicyDocument {
+  const everyone = "*" as const;
+  // CloudFront signs as one service for all its customers, so it is the ARN that tells our distribution from a stranger's.
+  const cdn = {
+    Principal: { Service: "cloudfront.amazonaws.com" },
+    Condition: { StringEquals: { "AWS:SourceArn": distributionArn } },
+  };
+  const kept = objectArns(bucket, "images/*", "pointer/*");
+
+  return policyDocument(
+    // All objects: whatever is in this bucket is public, and a shorter list would answer 403 instead of 404 for the rest.
+    {
+      Sid: "CdnReads",
+      Effect: "Allow",
+      ...cdn,
+      Action: ["s3:GetObject"],
+      Resource: objectArns(bucket, "*"),
+    },
+    // S3 says 404 for a missing key only to those who may list; others get 403. Nobody lists through the CDN: it passes no query
+    // on, and has a default root object, so that `GET /` is not a listing either.
+    {
+      Sid: "CdnLearnsWhatIsMissing",
+      Effect: "Allow",
+      ...cdn,
+      Action: ["s3:ListBucket"],
+      Resource: [bucketArn(bucket)],
+    },
+    // What travels in clear can be read and changed on its way: nobody gets anything without TLS.
+    {
+      Sid: "TlsOnly",
+      Effect: "Deny",
+      Principal: everyone,
+      Action: ["s3:*"],
+      Resource: [bucketArn(bucket), ...objectArns(bucket, "*")],
+      Condition: { Bool: { "aws:SecureTransport": "false" } },
+    },
+    // An image or a log entry is written once: S3 itself refuses a second write to the key if it is asked to look, so asking is made
+    // compulsory. Starting a multipart upload and sending its parts creates no object and cannot carry the header; completing does
+    // both. A copy onto these keys creates an object like any other write.
+    {
+      Sid: "CreateOnly",
+      Effect: "Deny",
+      Principal: everyone,
+      Action: ["s3:PutObject"],
+      Resource: kept,
+      Condition: {
+        Null: { "s3:if-none-match": "true" },
+        Bool: { "s3:ObjectCreationOperation": "true" },
+      },
+    },
+    // They are what a rollback goes to, and the audit log. A delete marker would free the key for another object, so plain deletes and
+    // replicated ones count like the removal of a version. (Lifecycle rules are not requests and pass by any policy: the bucket's
+    // rules expire nothing here, and CI cannot change them.)
+    {
+      Sid: "NeverDeleted",
+      Effect: "Deny",
+      Principal: everyone,
+      Action: ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ReplicateDelete"],
+      Resource: kept,
+    },
+    // The two other ways to change what a host gets: replication writes without asking whether the key is taken, and another encryption
+    // key is one that the CDN may not use. What else can be done to an object leaves its bytes served as they are: tags, retention
+    // and legal hold (they only protect), restore (nothing is archived), ACLs (switched off by the ownership setting).
+    {
+      Sid: "NeverReplaced",
+      Effect: "Deny",
+      Principal: everyone,
+      Action: ["s3:ReplicateObject", "s3:UpdateObjectEncryption"],
+      Resource: kept,
+    },
+  );
+}

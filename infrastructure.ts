@@ -1,0 +1,91 @@
+import * as pulumi from "@pulumi/pulumi";
+import { CiAccess } from "./components/ci-access.js";
+import { GitHubRepository } from "./components/github-repository.js";
+import { ImageCdn } from "./components/image-cdn.js";
+import { ImageStore } from "./components/image-store.js";
+import { storeEnvironment, type AwsStore, type CdnConfig } from "./config.js";
+
+/** What the rest of the program needs of what is provisioned here. */
+export interface Infrastructure {
+  url: pulumi.Output<string>;
+  /** Of the release commands. */
+  environment: Record<string, pulumi.Input<string>>;
+  /** What must be there before an image is published. */
+  ready: pulumi.Resource[];
+  previewRole: pulumi.Output<string>;
+  deployRole: pulumi.Output<string>;
+}
+
+/** The production stack's own bucket, CDN, roles and rules. Loaded for the store `aws` only: its SDKs are large. */
+export function provision({ account, region, bucket, cdn, ci }: AwsStore): Infrastructure {
+  const images = new ImageStore("images", { bucket }, { protect: true });
+  const { url, ready, ...served } = provisionCdn(cdn, images);
+  images.allow(served.distributionArn);
+
+  const sessionSeconds = (ci.deployMinutes + sessionMarginMinutes) * 60;
+  const access = new CiAccess("ci", {
+    account,
+    subject: ci.repository.subject,
+    oidcProvider: ci.oidcProvider,
+    sessionSeconds,
+    resources: pulumi.output(served).apply((known) => ({
+      ...known,
+      region,
+      bucket,
+      zone: cdn.kind === "own" ? cdn.zone : undefined,
+      stateBucket: ci.state.bucket,
+      stateKey: ci.state.key,
+    })),
+  });
+
+  new GitHubRepository("repository", {
+    owner: ci.repository.owner,
+    repository: ci.repository.name,
+    approvals: ci.approvals,
+    mergeQueue: ci.mergeQueue,
+    variables: {
+      AWS_REGION: region,
+      BUCKET: bucket,
+      DEPLOY_MINUTES: String(ci.deployMinutes),
+      DEPLOY_ROLE_ARN: access.deployRoleArn,
+      DEPLOY_SESSION_SECONDS: String(sessionSeconds),
+      IMAGES_URL: url,
+      PREVIEW_ROLE_ARN: access.previewRoleArn,
+      PULUMI_BACKEND_URL: `s3://${ci.state.bucket}`,
+    },
+  });
+
+  return {
+    url,
+    environment: { ...storeEnvironment(bucket, region), IMAGES_URL: url },
+    ready: [images, ...ready],
+    previewRole: access.previewRoleArn,
+    deployRole: access.deployRoleArn,
+  };
+}
+
+/** What a deploy does after its time limit: GitHub ends the job, the commands clean up, Pulumi writes its state. */
+const sessionMarginMinutes = 15;
+
+/** A CDN, and what its settings are made of: nothing, where it is not this stack's to look at. */
+interface Cdn {
+  url: pulumi.Output<string>;
+  distributionArn: pulumi.Output<string>;
+  cdnPolicyArns?: pulumi.Output<string[]>;
+  certificateArn?: pulumi.Output<string | undefined>;
+  ready: pulumi.Resource[];
+}
+
+function provisionCdn(cdn: CdnConfig, images: ImageStore): Cdn {
+  if (cdn.kind === "foreign") {
+    return { url: pulumi.output(cdn.url), distributionArn: pulumi.output(cdn.distribution), ready: [] };
+  }
+  const own = new ImageCdn("cdn", { originDomain: images.originDomain, ...cdn }, { protect: true });
+  return {
+    url: own.url,
+    distributionArn: own.distributionArn,
+    cdnPolicyArns: own.policyArns,
+    certificateArn: own.certificateArn,
+    ready: [own],
+  };
+}
