@@ -49,6 +49,12 @@ export interface Host {
 
 const hostArchitectures: Record<Architecture, NodeJS.Architecture> = { x86_64: "x64", aarch64: "arm64" };
 
+/** What `npm run check` needs beyond the tools it sets up; what only it needs, `npm start` does not ask for. */
+export const checkNeeds: HostNeed[] = [
+  { need: "git", package: "git" },
+  { need: "shellcheck", package: "shellcheck" },
+];
+
 /** What building and booting images of these architectures needs on a machine. */
 export function hostNeeds(architectures: readonly Architecture[], host: Host): HostNeed[] {
   const needs = { ...always };

@@ -43,6 +43,14 @@ export const packer: GoTool = {
   ldflags: () => "-s -w",
 };
 
+export const actionlint: GoTool = {
+  name: "actionlint",
+  module: "github.com/rhysd/actionlint",
+  package: "github.com/rhysd/actionlint/cmd/actionlint",
+  tags: [],
+  ldflags: (version) => `-s -w -X github.com/rhysd/actionlint.version=${version}`,
+};
+
 /** The version a go.mod pins a module to, without the "v". */
 export function pinnedVersion(goMod: string, module: string): string {
   for (const line of goMod.split("\n")) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { hostNeeds, missingPackages, type Host } from "../../../local/host-packages.js";
+import { checkNeeds, hostNeeds, missingPackages, type Host } from "../../../local/host-packages.js";
 import type { Architecture } from "../../../release/keys.js";
 
 const root: Host = { arch: "x64", isRoot: true };
@@ -35,6 +35,12 @@ describe("the host packages", () => {
   it("include the mapping of accounts only for an ordinary user", async () => {
     expect(await packagesFor(["x86_64"], { arch: "x64", isRoot: false })).toContain("uidmap");
     expect(await packagesFor(["x86_64"], root)).not.toContain("uidmap");
+  });
+
+  it("leave out what only npm run check needs", async () => {
+    const names = await packagesFor(["x86_64", "aarch64"], { arch: "x64", isRoot: false });
+    expect(checkNeeds.map(({ package: name }) => name)).toContain("shellcheck");
+    for (const name of ["shellcheck", "python3", "python3-venv"]) expect(names).not.toContain(name);
   });
 
   it("are named once each", async () => {
