@@ -2,19 +2,18 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import path from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { describeError, UserError } from "../release/errors.js";
-import type { Architecture } from "../release/keys.js";
+import { architectures, type Architecture } from "../release/keys.js";
 import { exclusively } from "../release/lock.js";
 import { say } from "../release/progress.js";
 import { cancellation } from "../release/run.js";
 import { checkout } from "./paths.js";
 import { platform } from "./platform.js";
-import { setUp } from "./setup.js";
+import { hasLanguageHost, setUp, setUpRelease } from "./setup.js";
 import { configuredArchitectures, configuredPin } from "./stack-file.js";
 import { readManifests, renderSummary } from "./summary.js";
 import { findEngine } from "./tools/engine.js";
-import { isExecutable, which } from "./which.js";
 
 const here = platform();
 
@@ -40,7 +39,30 @@ cli
 cli
   .command("setup")
   .description("set up only; looks for the official command plugin again")
-  .action(() => setUp(here.paths, { retryVendor: true }));
+  .addOption(
+    new Option(
+      "--release",
+      "instead what an update of the production stack needs; prints the folders to put on PATH, one a line",
+    ).default(false),
+  )
+  .addOption(
+    new Option("--engine", "the same, but only what its preview needs: nothing that builds")
+      .default(false)
+      .conflicts(["release", "architectures"]),
+  )
+  .addOption(
+    new Option(
+      "--architectures <names...>",
+      "whose images are built and booted (default: the local stack's; of --release: all)",
+    ).choices(architectures),
+  )
+  .action(async (options: { release: boolean; engine: boolean; architectures?: Architecture[] }) => {
+    if (!options.release && !options.engine) {
+      return setUp(here.paths, { retryVendor: true, architectures: options.architectures });
+    }
+    const built = options.engine ? [] : (options.architectures ?? [...architectures]);
+    for (const folder of await setUpRelease(here.paths, built)) process.stdout.write(`${folder}\n`);
+  });
 
 cli
   .command("stop")
@@ -153,9 +175,7 @@ async function requireEngine(): Promise<string> {
 async function requireLanguageHost(engine: string, args: string[]): Promise<void> {
   const verb = args.find((arg) => ["up", "update", "preview", "pre", "watch"].includes(arg));
   if (verb === undefined) return;
-  const host = "pulumi-language-nodejs";
-  if ((await isExecutable(path.join(path.dirname(engine), host))) || (await which(host)) !== undefined)
-    return;
+  if (await hasLanguageHost(engine)) return;
   throw new UserError(
     `pulumi ${verb} needs Pulumi's Node language host, which only the vendor's release of the engine has; npm run preview and npm start do without`,
   );

@@ -1,33 +1,77 @@
 import path from "node:path";
+import { UserError } from "../release/errors.js";
+import type { Architecture } from "../release/keys.js";
 import { exclusively } from "../release/lock.js";
 import { platformEnvironment } from "./environment.js";
-import { hostNeeds, installPackages, missingPackages } from "./host-packages.js";
+import { hostNeeds, installPackages, missingPackages, type Host } from "./host-packages.js";
 import type { PlatformPaths } from "./paths.js";
 import { configuredArchitectures } from "./stack-file.js";
 import { ensureCommandPlugin, type PluginOptions } from "./plugins.js";
 import { ensureEngine, findEngine } from "./tools/engine.js";
-import { removeGoCaches } from "./tools/go.js";
+import { packagesForGo, removeGoCaches } from "./tools/go.js";
 import { ensureTool, toolFile, versitygw } from "./tools/go-tools.js";
 import { ensurePacker, findPacker } from "./tools/packer.js";
 import { isExecutable, which } from "./which.js";
 
+export interface SetUpOptions extends PluginOptions {
+  /** Whose images are built and booted; default: the local stack's. */
+  architectures?: Architecture[] | undefined;
+}
+
 /** Makes everything available that the local platform runs. Takes a fraction of a second when all is there. */
-export async function setUp(paths: PlatformPaths, options: PluginOptions): Promise<void> {
-  await exclusively(
-    path.join(paths.tools, "setup"),
-    "the set-up of this checkout",
-    async () => {
-      const host = { arch: process.arch, isRoot: process.getuid?.() === 0 };
-      const needs = hostNeeds(await configuredArchitectures(paths.root), host);
-      await installPackages([...(await missingPackages(needs)), ...(await packagesForTools(paths))], paths);
-      const engine = await ensureEngine(paths);
-      await ensureTool(versitygw, paths);
-      await ensurePacker(paths, await platformEnvironment(paths));
-      await removeGoCaches(paths);
-      await ensureCommandPlugin(engine, paths, options);
-    },
-    60 * 60,
-  );
+export async function setUp(paths: PlatformPaths, options: SetUpOptions): Promise<void> {
+  await inTurn(paths, async () => {
+    const needs = hostNeeds(options.architectures ?? (await configuredArchitectures(paths.root)), host());
+    await installPackages([...(await missingPackages(needs)), ...(await packagesForTools(paths))], paths);
+    const engine = await ensureEngine(paths);
+    await ensureTool(versitygw, paths);
+    await ensurePacker(paths, await platformEnvironment(paths));
+    await removeGoCaches(paths);
+    await ensureCommandPlugin(engine, paths, options);
+  });
+}
+
+/**
+ * Makes available what a preview of the production stack runs, and, where `architectures` are given, an update of it too: it builds and
+ * boots their images. No servers; and the engine fetches its plugins by itself.
+ * @returns the folders to put in front of PATH
+ */
+export async function setUpRelease(paths: PlatformPaths, architectures: Architecture[]): Promise<string[]> {
+  const tools: string[] = [];
+  await inTurn(paths, async () => {
+    if (architectures.length > 0) {
+      const needs = hostNeeds(architectures, host()).filter(({ need }) => need !== "nginx");
+      const noPacker = (await findPacker(paths)) === undefined;
+      const packer = noPacker ? ["optional:packer", ...(await packagesForGo())] : [];
+      await installPackages([...(await missingPackages(needs)), ...packer], paths);
+    }
+    const engine = await ensureEngine(paths);
+    if (!(await hasLanguageHost(engine))) {
+      throw new UserError(
+        `the engine ${engine} has no Node language host, which only the vendor's release of it has, and without which production cannot be updated; connect this machine to get.pulumi.com, remove that engine, and repeat`,
+      );
+    }
+    tools.push(engine);
+    // Where the build looks for the plugin of a newer Packer (image/build.sh).
+    const packerEnvironment = { PACKER_PLUGIN_PATH: path.join(paths.cache, "packer-plugins") };
+    if (architectures.length > 0) tools.push(await ensurePacker(paths, packerEnvironment));
+  });
+  return tools.filter((tool) => tool.startsWith(`${paths.tools}/`)).map((tool) => path.dirname(tool));
+}
+
+/** Whether this engine can run index.ts: one built from its Go module cannot. */
+export async function hasLanguageHost(engine: string): Promise<boolean> {
+  const name = "pulumi-language-nodejs";
+  return (await isExecutable(path.join(path.dirname(engine), name))) || (await which(name)) !== undefined;
+}
+
+function host(): Host {
+  return { arch: process.arch, isRoot: process.getuid?.() === 0 };
+}
+
+/** One set-up of a checkout at a time. */
+function inTurn(paths: PlatformPaths, work: () => Promise<void>): Promise<void> {
+  return exclusively(path.join(paths.tools, "setup"), "the set-up of this checkout", work, 60 * 60);
 }
 
 /** What apt can add so that the tools can be had: Packer itself, and Go where one of them has to be built. */

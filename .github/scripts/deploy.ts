@@ -1,0 +1,114 @@
+/*
+ * What deploy.yml runs: `pulumi up` of the production stack, with a stranded lock of an earlier deploy run removed, and a summary of what
+ * moved. It is the step's own process (exec), so that it gets the signals of a cancelled job.
+ */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { execa } from "execa";
+import { z } from "zod";
+import { describeError, UserError } from "../../release/errors.js";
+import { say } from "../../release/progress.js";
+import { readServedLatest } from "../../release/promote.js";
+import { addSummary } from "./github.js";
+import { isCancelled, passSignalOn, pulumi, stack, type PulumiResult } from "./pulumi.js";
+import { decide, parseLocks, runsOf, type Run, type RunState } from "./stranded-lock.js";
+import { readChanges, updateSummary, type Update } from "./update-summary.js";
+
+const repository = process.env["GITHUB_REPOSITORY"] ?? "";
+const commit = process.env["GITHUB_SHA"] ?? "";
+const imagesUrl = process.env["IMAGES_URL"] ?? "";
+
+const runAnswer = z.object({ status: z.string(), path: z.string() });
+
+/** @returns the exit code */
+async function deploy(): Promise<number> {
+  const head = await mainHead();
+  if (head !== commit) {
+    // A run of long ago that is run again would put an old image back.
+    const text = `Nothing is deployed: this run is of ${commit}, and \`main\` is at ${head}, which has a run of its own (or: gh workflow run deploy.yml).`;
+    addSummary(text);
+    say(text);
+    return 0;
+  }
+
+  const folder = await mkdtemp(path.join(tmpdir(), "deploy-"));
+  const eventLog = path.join(folder, "events.log");
+  try {
+    const before = await live();
+    const { result, reason } = await update(eventLog);
+    const changes = readChanges(await readFile(eventLog, "utf8").catch(() => ""));
+    const outcome: Update["outcome"] = isCancelled()
+      ? "cancelled"
+      : result.exitCode === 0
+        ? "done"
+        : "failed";
+    addSummary(updateSummary({ outcome, before, after: await live(), changes, reason }));
+    if (reason !== undefined) say(`error: ${reason}`);
+    return isCancelled() ? 130 : result.exitCode;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Updates; once more where only a stranded lock of ours was in the way. */
+async function update(eventLog: string): Promise<{ result: PulumiResult; reason?: string }> {
+  const result = await up(eventLog);
+  const locks = isCancelled() || result.exitCode === 0 ? null : parseLocks(result.stderr);
+  if (locks === null) return { result };
+  const decision = decide(stack, locks, await Promise.all(runsOf(locks).map(runState)));
+  if (!decision.cancel) return { result, reason: decision.why };
+  say(decision.why);
+  const removed = await pulumi(["cancel", "--stack", stack, "--yes"]);
+  if (removed.exitCode !== 0 || isCancelled()) return { result: removed };
+  return { result: await up(eventLog) };
+}
+
+function up(eventLog: string): Promise<PulumiResult> {
+  // --continue-on-error: what guards (bucket policy, roles, repository) this role may not change; such a change fails alone.
+  const args = ["up", "--yes", "--stack", stack, "--continue-on-error", "--suppress-progress"];
+  // The event log is among Pulumi's commands for debugging, and what its Automation API reads.
+  return pulumi([...args, "--event-log", eventLog], { PULUMI_DEBUG_COMMANDS: "true" });
+}
+
+/** What hosts get now, in a few words. */
+async function live(): Promise<string> {
+  if (imagesUrl === "") return "unknown (the variable IMAGES_URL is not set)";
+  const served = await readServedLatest(imagesUrl);
+  return served.commit ?? `none: ${imagesUrl}/latest ${served.description}`;
+}
+
+async function mainHead(): Promise<string> {
+  const { failed, stdout, stderr } = await gh("commits/main", "--jq", ".sha");
+  if (failed)
+    throw new UserError(`GitHub does not tell where main is (${stderr.trim()}); run this deploy again`);
+  return stdout.trim();
+}
+
+async function runState(run: Run): Promise<RunState> {
+  const { stdout } = await gh(`actions/runs/${run.id}/attempts/${run.attempt}`);
+  let answer: unknown;
+  try {
+    answer = JSON.parse(stdout);
+  } catch {
+    answer = undefined;
+  }
+  const known = runAnswer.safeParse(answer).data;
+  return { run, status: known?.status ?? null, workflow: known?.path ?? null };
+}
+
+async function gh(resource: string, ...args: string[]) {
+  const result = await execa("gh", ["api", `repos/${repository}/${resource}`, ...args], {
+    reject: false,
+    timeout: 60_000,
+  });
+  return { failed: result.failed, stdout: result.stdout, stderr: result.stderr };
+}
+
+passSignalOn();
+try {
+  process.exitCode = await deploy();
+} catch (error) {
+  say(describeError(error));
+  process.exitCode = 1;
+}

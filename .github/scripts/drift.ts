@@ -1,0 +1,74 @@
+/* What drift.yml runs: whether the production stack still is as `main` says, and what its live image needs. */
+import { readFile } from "node:fs/promises";
+import { parse } from "yaml";
+import { z } from "zod";
+import { UserError } from "../../release/errors.js";
+import { architectures, type Architecture } from "../../release/keys.js";
+import { say } from "../../release/progress.js";
+import { addSummary, codeBlock, runUrl, setOutput } from "./github.js";
+import { readLive } from "./live.js";
+import { passSignalOn, pulumi, stack } from "./pulumi.js";
+import { judgePreview, upkeepDue, type Findings } from "./upkeep.js";
+
+/** The token of a workflow cannot read Actions variables; those are written by an administrator's update only. */
+const unreadable = "**github:index/actionsVariable:ActionsVariable::**";
+
+async function look(): Promise<Findings> {
+  const args = ["preview", "--stack", stack, "--refresh", "--expect-no-changes", "--diff"];
+  const { exitCode, stdout, stderr } = await pulumi([
+    ...args,
+    "--exclude",
+    unreadable,
+    "--suppress-progress",
+  ]);
+  const { drift, blind } = judgePreview(exitCode, `${stdout}${stderr}`);
+  const due: string[] = [];
+  for (const arch of await configuredArchitectures()) {
+    try {
+      const { manifest } = await readLive(process.env["IMAGES_URL"] ?? "", arch);
+      due.push(...upkeepDue(manifest, new Date()));
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      blind.push(`${arch}: ${error.message}`);
+    }
+  }
+  return { drift, due, blind };
+}
+
+/** What the production stack builds; the default is Pulumi.yaml's. */
+async function configuredArchitectures(): Promise<Architecture[]> {
+  const file = z.object({
+    config: z.object({ "runner-images:architectures": z.array(z.enum(architectures)).optional() }),
+  });
+  const parsed = file.parse(parse(await readFile(`Pulumi.${stack}.yaml`, "utf8")));
+  return parsed.config["runner-images:architectures"] ?? ["x86_64"];
+}
+
+/** The issue's text; empty where all is well. */
+function report({ drift, due, blind }: Findings): string {
+  const parts = [
+    ...(blind.length === 0 ? [] : ["### It could not be looked at everything", list(blind)]),
+    ...(due.length === 0 ? [] : ["### Due", list(due)]),
+    ...(drift === null
+      ? []
+      : [
+          "### Drift",
+          "What is deployed differs from `main`, or was changed by hand (a deploy that was just running shows here too: look again with `gh workflow run drift.yml`). A deploy puts back what its role may change; for the rest an administrator runs `pulumi up`.",
+          codeBlock(drift),
+        ]),
+  ];
+  return parts.length === 0 ? "" : [...parts, `Seen by [this run](${runUrl()}).`].join("\n\n");
+}
+
+function list(lines: string[]): string {
+  return lines.map((line) => `- ${line}`).join("\n");
+}
+
+passSignalOn();
+const findings = await look();
+const text = report(findings);
+setOutput("report", text);
+addSummary(text === "" ? "All is as `main` says, and nothing is due." : text);
+for (const problem of [...findings.blind, ...findings.due]) say(`error: ${problem}`);
+// What is due or drifted is in the issue; red is only what could not be looked at.
+process.exitCode = findings.blind.length === 0 ? 0 : 1;

@@ -1,0 +1,49 @@
+import { runnerLimit } from "../../release/verify.js";
+import type { Manifest } from "../../release/records.js";
+
+const dayMs = 24 * 60 * 60 * 1000;
+/** Security updates reach hosts with a new image only. */
+const oldestDays = 30;
+/** How long before GitHub gives the runner no more jobs: time for a pull request, its build and its review. */
+const warnDays = 7;
+
+/** What is due about a live image, one line each; none: nothing. */
+export function upkeepDue(
+  { arch, commit, publishedAt, build }: Pick<Manifest, "arch" | "commit" | "publishedAt" | "build">,
+  now: Date,
+): string[] {
+  const due: string[] = [];
+  const age = Math.floor((now.getTime() - Date.parse(publishedAt)) / dayMs);
+  if (age > oldestDays)
+    due.push(
+      `${arch}: the live image ${commit} is ${age} days old (at most ${oldestDays}): bring the pins in image/inputs.json up to date`,
+    );
+  const limit = runnerLimit(build.runner);
+  if (limit !== null && now.getTime() >= limit.getTime() - warnDays * dayMs) {
+    const day = limit.toISOString().slice(0, 10);
+    due.push(
+      `${arch}: its runner ${build.runner.version} gets no more jobs ${now < limit ? "from" : "since"} ${day}: build an image with a newer runner`,
+    );
+  }
+  return due;
+}
+
+/** What a day's look found. */
+export interface Findings {
+  /** Pulumi's preview, where it showed changes. */
+  drift: string | null;
+  due: string[];
+  /** What could not be looked at, and why. */
+  blind: string[];
+}
+
+/** The exit code of `pulumi preview --expect-no-changes` where there are changes. */
+const changesExpected = 7;
+
+/** @returns Pulumi's text where the stack has drifted, why it is not known, or nothing of both where all is as it should be */
+export function judgePreview(exitCode: number, text: string): Pick<Findings, "drift" | "blind"> {
+  if (exitCode === 0) return { drift: null, blind: [] };
+  if (exitCode === changesExpected) return { drift: text, blind: [] };
+  const reason = /^\s*error: (.+)$/m.exec(text)?.[1] ?? "see the log";
+  return { drift: null, blind: [`pulumi preview ended with ${exitCode}: ${reason}`] };
+}

@@ -1,0 +1,344 @@
+import { describe, expect, it } from "vitest";
+import { cell, codeBlock, shortened } from "../../../.github/scripts/github.js";
+import { imageTable, type ImageFigures } from "../../../.github/scripts/image-table.js";
+import {
+  decide,
+  parseLocks,
+  runsOf,
+  type Lock,
+  type RunState,
+} from "../../../.github/scripts/stranded-lock.js";
+import { readChanges, updateSummary } from "../../../.github/scripts/update-summary.js";
+import { judgePreview, upkeepDue } from "../../../.github/scripts/upkeep.js";
+import { judge, type Circumstances, type NeededJob } from "../../../.github/scripts/verdict.js";
+import type { BuildFacts, Manifest } from "../../../release/records.js";
+
+describe("the locks for which an update was refused", () => {
+  // As Pulumi 3.259.0 says it (test/engine/stranded-lock.test.ts asks the engine).
+  const refusal = (...owners: string[]) =>
+    [
+      `error: the stack is currently locked by ${owners.length} lock(s). Either wait for the other process(es) to end or delete the lock file with \`pulumi cancel\`.`,
+      ...owners.map(
+        (owner, index) =>
+          `  s3://state/.pulumi/locks/organization/runner-images/prod/${index}.json: created by ${owner} (pid 4001) at 2026-11-20T10:00:00Z`,
+      ),
+      "",
+    ].join("\n");
+
+  it.each<[string, string, (string | null)[] | null]>([
+    ["one of a deploy run", refusal("runner@runner-images-deploy-123-1"), ["123-1"]],
+    [
+      "two",
+      refusal("runner@runner-images-deploy-123-1", "runner@runner-images-deploy-99-2"),
+      ["123-1", "99-2"],
+    ],
+    ["an administrator's", refusal("alice@laptop"), [null]],
+    ["a name that only begins like ours", refusal("runner@runner-images-deploy-123-1.evil"), [null]],
+    ["a name that only ends like ours", refusal("runner@evil-runner-images-deploy-123-1"), [null]],
+    ["a user that looks like ours", refusal("runner-images-deploy-1-1@laptop"), [null]],
+    ["a user with an @ and a space", refusal("a@runner-images-deploy-1-1 b@laptop"), [null]],
+    ["a user with an @", refusal("a@runner-images-deploy-1-1@laptop"), [null]],
+    ["one that cannot be read", refusal("alice@laptop").replace("created by", "made by"), [null]],
+    ["one of two that cannot be read", refusal("runner@runner-images-deploy-1-1", "x"), ["1-1", null]],
+    ["none: another failure", "error: update failed\n", null],
+    ["none: success", "", null],
+    ["the words in the middle of a line", "  x: error: the stack is currently locked by 1 lock(s)\n", null],
+  ])("are read: %s", (_, stderr, expected) => {
+    const locks = parseLocks(stderr);
+    expect(locks?.map(({ run }) => (run === null ? null : `${run.id}-${run.attempt}`)) ?? null).toEqual(
+      expected,
+    );
+  });
+
+  const lock = (id: number, attempt = 1): Lock => ({
+    owner: `runner@runner-images-deploy-${id}-${attempt}`,
+    since: "2026-11-20T10:00:00Z",
+    run: { id, attempt },
+  });
+  const foreign: Lock = { owner: "alice@laptop", since: "2026-11-20T10:00:00Z", run: null };
+  const state = (
+    id: number,
+    status: string | null,
+    { attempt = 1, workflow = ".github/workflows/deploy.yml" } = {},
+  ): RunState => ({ run: { id, attempt }, status, workflow });
+
+  it.each<[string, boolean, Lock[], RunState[]]>([
+    ["an ended deploy run", true, [lock(1)], [state(1, "completed")]],
+    [
+      "an ended run, its workflow named with a ref",
+      true,
+      [lock(1)],
+      [state(1, "completed", { workflow: ".github/workflows/deploy.yml@refs/heads/main" })],
+    ],
+    ["two ended ones", true, [lock(1), lock(2)], [state(1, "completed"), state(2, "completed")]],
+    ["an earlier attempt of this run", true, [lock(1, 1)], [state(1, "completed", { attempt: 1 })]],
+    ["this very attempt", false, [lock(1, 2)], [state(1, "in_progress", { attempt: 2 })]],
+    ["another attempt that is known as ended", false, [lock(1, 2)], [state(1, "completed", { attempt: 1 })]],
+    ["a running one", false, [lock(1)], [state(1, "in_progress")]],
+    ["a waiting one", false, [lock(1)], [state(1, "waiting")]],
+    ["one that GitHub does not know", false, [lock(1)], [state(1, null)]],
+    ["one that was not asked about", false, [lock(1)], []],
+    [
+      "a run of another workflow",
+      false,
+      [lock(1)],
+      [state(1, "completed", { workflow: ".github/workflows/pull-request.yml" })],
+    ],
+    [
+      "a workflow that is only named alike",
+      false,
+      [lock(1)],
+      [state(1, "completed", { workflow: "x/.github/workflows/deploy.yml" })],
+    ],
+    ["somebody else's", false, [foreign], []],
+    ["an ended one beside somebody else's", false, [lock(1), foreign], [state(1, "completed")]],
+    [
+      "an ended one beside a running one",
+      false,
+      [lock(1), lock(2)],
+      [state(1, "completed"), state(2, "queued")],
+    ],
+    ["none", false, [], []],
+  ])("of %s are removed: %s", (_, cancel, locks, states) => {
+    expect(decide("prod", locks, states).cancel).toBe(cancel);
+  });
+
+  it("are named, with whoever made them and the command that removes them", () => {
+    expect(decide("prod", [foreign], []).why).toBe(
+      "the stack prod is locked by alice@laptop since 2026-11-20T10:00:00Z, which is no deploy run; wait until that update has ended, or, when you are sure that nobody is at work on it: pulumi cancel --stack prod --yes",
+    );
+    expect(decide("prod", [lock(1)], [state(1, "in_progress")]).why).toContain(
+      "a deploy run which is in_progress",
+    );
+  });
+
+  it("are asked about only where a run made them", () => {
+    expect(runsOf([lock(1), foreign, lock(2, 3)])).toEqual([
+      { id: 1, attempt: 1 },
+      { id: 2, attempt: 3 },
+    ]);
+  });
+});
+
+describe("the summary of a deploy", () => {
+  const event = (kind: string, op: string, name: string, type = "command:local:Command", more = {}) =>
+    JSON.stringify({
+      sequence: 1,
+      [kind]: { metadata: { op, type, urn: `urn:pulumi:prod::runner-images::${type}::${name}` }, ...more },
+    });
+
+  it("tells what was changed, and no bookkeeping", () => {
+    const log = [
+      event("resourcePreEvent", "update", "latest"),
+      event("resOutputsEvent", "update", "planned", undefined, { planning: true }),
+      event("resOutputsEvent", "same", "images-bucket"),
+      event("resOutputsEvent", "create", "prod", "pulumi:pulumi:Stack"),
+      event("resOutputsEvent", "create", "default", "pulumi:providers:aws"),
+      event("resOutputsEvent", "update", "latest"),
+      event("resOutputsEvent", "create-replacement", "a"),
+      event("resOutputsEvent", "replace", "a"),
+      event("resOutputsEvent", "delete-replaced", "a"),
+      event("resOpFailedEvent", "update", "images-policy", "aws:s3/bucketPolicy:BucketPolicy"),
+      "not JSON",
+      "",
+    ].join("\n");
+    expect(readChanges(log).map(({ name, op, failed }) => [name, op, failed])).toEqual([
+      ["latest", "update", false],
+      ["a", "create-replacement", false],
+      ["a", "delete-replaced", false],
+      ["images-policy", "update", true],
+    ]);
+  });
+
+  const common = { before: "aaa", after: "aaa", changes: [] };
+  it.each([
+    ["a move", { ...common, outcome: "done" as const, after: "bbb" }, "`latest` moved: aaa → bbb"],
+    ["that nothing moved", { ...common, outcome: "done" as const }, "`latest` stays: aaa"],
+    ["that nothing was changed", { ...common, outcome: "done" as const }, "No resource was changed."],
+    ["the reason of a failure", { ...common, outcome: "failed" as const, reason: "locked" }, "locked"],
+    ["a cancelled run", { ...common, outcome: "cancelled" as const }, "## Deploy cancelled"],
+  ])("says %s", (_, update, expected) => {
+    expect(updateSummary(update)).toContain(expected);
+  });
+
+  it("marks what failed", () => {
+    const changes = [{ name: "x|y", type: "t", op: "update", failed: true }];
+    expect(updateSummary({ ...common, outcome: "failed", changes })).toContain(
+      "| x\\|y | t | update: **failed** |",
+    );
+  });
+});
+
+describe("the upkeep of a live image", () => {
+  const now = new Date("2026-11-24T06:00:00Z");
+  const days = (count: number) => new Date(now.getTime() + count * 24 * 60 * 60 * 1000).toISOString();
+  const image = (publishedAt: string, runner: Partial<BuildFacts["runner"]> = {}) =>
+    ({
+      arch: "x86_64",
+      commit: "a".repeat(40),
+      publishedAt,
+      build: { runner: { version: "2.337.0", supersededAt: null, deprecatedAt: null, ...runner } },
+    }) as unknown as Manifest;
+  const date = (count: number) => days(count).slice(0, 10);
+
+  it.each<[string, Manifest, RegExp[]]>([
+    ["is nothing for a fresh one", image(days(-1)), []],
+    ["is nothing after 30 days", image(days(-30)), []],
+    ["is due after 31 days", image(days(-31)), [/31 days old/]],
+    ["is nothing 8 days before the runner's limit", image(days(-1), { deprecatedAt: date(9) }), []],
+    [
+      "is due 7 days before the runner's limit",
+      image(days(-1), { deprecatedAt: date(7) }),
+      [/no more jobs from/],
+    ],
+    ["is due after the runner's limit", image(days(-1), { deprecatedAt: date(-2) }), [/no more jobs since/]],
+    [
+      "counts 30 days from the newer release",
+      image(days(-1), { supersededAt: date(-24) }),
+      [/from 2026-11-30/],
+    ],
+    ["is nothing soon after a newer release", image(days(-1), { supersededAt: date(-5) }), []],
+    [
+      "is both where both are due",
+      image(days(-40), { deprecatedAt: date(1), supersededAt: date(-1) }),
+      [/40 days old/, /no more jobs from/],
+    ],
+  ])("%s", (_, found, expected) => {
+    const due = upkeepDue(found, now);
+    expect(due).toHaveLength(expected.length);
+    expected.forEach((pattern, index) => expect(due[index]).toMatch(pattern));
+  });
+
+  it.each<[number, string, { drift: boolean; blind: string[] }]>([
+    [0, "fine", { drift: false, blind: [] }],
+    [7, "~ bucket", { drift: true, blind: [] }],
+    [
+      1,
+      "\nerror: no credentials\nmore",
+      { drift: false, blind: ["pulumi preview ended with 1: no credentials"] },
+    ],
+    [130, "", { drift: false, blind: ["pulumi preview ended with 130: see the log"] }],
+  ])("takes exit code %s of the preview for what it is", (exitCode, text, expected) => {
+    const { drift, blind } = judgePreview(exitCode, text);
+    expect({ drift: drift !== null, blind }).toEqual(expected);
+  });
+});
+
+describe("finish", () => {
+  const pull: Circumstances = { event: "pull_request", isFork: false, hasPreviewRole: true };
+  const all = (changed: "true" | "false", results: Record<string, NeededJob["result"]>) => {
+    const names = ["changes", "check", "test", "preview", "comment", "image"];
+    return Object.fromEntries(
+      names.map((name): [string, NeededJob] => [
+        name,
+        { result: results[name] ?? "success", outputs: name === "changes" ? { image: changed } : {} },
+      ]),
+    );
+  };
+  const skipped = (...names: string[]) => Object.fromEntries(names.map((name) => [name, "skipped" as const]));
+
+  it.each<[string, boolean, Record<string, NeededJob>, Circumstances]>([
+    ["all succeeded", true, all("true", {}), pull],
+    ["image/ unchanged", true, all("false", skipped("image")), pull],
+    ["image/ changed, and not built", false, all("true", skipped("image")), pull],
+    [
+      "nobody knows whether image/ changed",
+      false,
+      all("false", { changes: "failure", image: "skipped" }),
+      pull,
+    ],
+    ["a failed test", false, all("false", { test: "failure", image: "skipped" }), pull],
+    ["a cancelled check", false, all("true", { check: "cancelled" }), pull],
+    ["a skipped check", false, all("true", skipped("check")), pull],
+    ["a skipped test", false, all("true", skipped("test")), pull],
+    ["a failed preview", false, all("true", { preview: "failure" }), pull],
+    ["a failed preview in a fork", false, all("true", { preview: "failure" }), { ...pull, isFork: true }],
+    [
+      "a cancelled preview in a fork",
+      false,
+      all("true", { preview: "cancelled" }),
+      { ...pull, isFork: true },
+    ],
+    ["a fork", true, all("true", skipped("preview", "comment")), { ...pull, isFork: true }],
+    ["the preview skipped for no reason", false, all("true", skipped("preview", "comment")), pull],
+    [
+      "before the first deploy",
+      true,
+      all("true", skipped("preview", "comment")),
+      { ...pull, hasPreviewRole: false },
+    ],
+    [
+      "the merge queue",
+      true,
+      all("true", skipped("preview", "comment", "image")),
+      { ...pull, event: "merge_group" },
+    ],
+    [
+      "a failed test in the merge queue",
+      false,
+      all("true", { test: "failure" }),
+      { ...pull, event: "merge_group" },
+    ],
+    [
+      "a job nobody thought of, skipped",
+      false,
+      { ...all("true", {}), other: { result: "skipped", outputs: {} } },
+      pull,
+    ],
+  ])("judges %s: %s", (_, passes, needs, circumstances) => {
+    expect(judge(needs, circumstances).every(({ passed }) => passed)).toBe(passes);
+  });
+
+  it("says why a fork has no preview", () => {
+    const [preview] = judge({ preview: { result: "skipped", outputs: {} } }, { ...pull, isFork: true });
+    expect(preview!.why).toMatch(/a fork gets no credentials/);
+  });
+});
+
+describe("the table of a new image", () => {
+  const figures = (commit: string, runnerStarted: number | null): ImageFigures => ({
+    commit: commit.repeat(40),
+    compressedBytes: 126_400_000,
+    diskBytes: 470_000_000,
+    boot: {
+      timings: { fetch: 1, credentialFetched: 2, runnerStarted, poweredOff: 20.26 },
+      qemu: { version: "8", accelerator: "kvm" },
+    },
+  });
+
+  it("shows it beside the live one", () => {
+    const table = imageTable("ubuntu-x86_64", figures("a", 12.34), figures("b", null));
+    expect(table).toContain("| commit | aaaaaaaaaaaa | bbbbbbbbbbbb |");
+    expect(table).toContain("| download | 126 MB | 126 MB |");
+    expect(table).toContain("| runner started after | 12.3 s | – |");
+  });
+
+  it("says why there is none to compare with", () => {
+    const table = imageTable("ubuntu-x86_64", figures("a", 12), "latest is not published there");
+    expect(table).toContain("| powered off after | 20.3 s |");
+    expect(table).toContain("The live image is not shown: latest is not published there");
+  });
+});
+
+describe("texts for GitHub", () => {
+  it.each([
+    ["no fence", "a", "```"],
+    ["a fence", "a\n```\nb", "````"],
+    ["a longer fence", "`````", "``````"],
+  ])("stay in their block, with %s in them", (_, text, fence) => {
+    expect(codeBlock(text)).toBe(`${fence}\n${text}\n${fence}`);
+  });
+
+  it("fit into a comment, and keep their beginning and end", () => {
+    const long = `first\n${"ä".repeat(100_000)}\nlast`;
+    const short = codeBlock(long);
+    expect(Buffer.byteLength(short)).toBeLessThan(65_000);
+    expect(short).toMatch(/first/);
+    expect(short).toMatch(/bytes left out[^]*last\n```$/);
+    expect(shortened("short")).toBe("short");
+  });
+
+  it("cannot break a table", () => {
+    expect(cell("a|b\n c")).toBe("a\\|b c");
+  });
+});

@@ -1,0 +1,273 @@
+import { once } from "node:events";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { execa } from "execa";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { checkout } from "../../../local/paths.js";
+
+let folder: string;
+beforeEach(async () => (folder = await mkdtemp(path.join(tmpdir(), "workflow-scripts-"))));
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** A command on PATH. */
+async function command(name: string, script: string): Promise<void> {
+  await writeFile(path.join(folder, name), script);
+  await chmod(path.join(folder, name), 0o755);
+}
+const environment = () => ({ PATH: `${folder}:${process.env.PATH}`, GITHUB_REPOSITORY: "octo/images" });
+const script = (name: string) => path.join(checkout, ".github", "scripts", name);
+
+describe("upsert.sh", () => {
+  /** Answers lists with `found`, and notes what is sent. */
+  async function upsert(found: unknown[][], text: string, ...args: string[]) {
+    await writeFile(path.join(folder, "found"), found.map((page) => JSON.stringify(page)).join(""));
+    await command(
+      "gh",
+      `#!/bin/sh
+case $2 in
+  --paginate) echo "$3" >> ${folder}/asked; cat ${folder}/found ;;
+  --method) { printf '%s %s ' "$3" "$4"; cat; } >> ${folder}/sent ;;
+esac
+`,
+    );
+    const result = await execa(script("upsert.sh"), args, { input: text, env: environment(), reject: false });
+    const sent = await readFile(path.join(folder, "sent"), "utf8").catch(() => "");
+    const [, method, resource, body] = /^(\w+) (\S+) (\{[^]*\})\s*$/.exec(sent) ?? [];
+    return {
+      exitCode: result.exitCode,
+      request: method === undefined ? null : `${method} ${resource}`,
+      body:
+        body === undefined ? null : (JSON.parse(body) as { body: string; title?: string; state?: string }),
+    };
+  }
+  const bot = { login: "github-actions[bot]" };
+  const comment = { id: 5, user: bot, body: "<!-- runner-images: comment -->\n\nold" };
+  const issue = { id: 9, number: 3, user: bot, body: "<!-- runner-images: issue -->\n\nold" };
+
+  it("makes the first comment", async () => {
+    const { request, body } = await upsert([[]], "new", "comment", "7");
+    expect(request).toBe("POST repos/octo/images/issues/7/comments");
+    expect(body!.body).toBe("<!-- runner-images: comment -->\n\nnew\n");
+  });
+
+  it("edits it from then on, also where it is on a later page", async () => {
+    const { request } = await upsert(
+      [[{ id: 1, user: bot, body: "other" }], [comment]],
+      "new",
+      "comment",
+      "7",
+    );
+    expect(request).toBe("PATCH repos/octo/images/issues/comments/5");
+  });
+
+  it("leaves alone what somebody else wrote with our marker", async () => {
+    const foreign = { ...comment, user: { login: "mallory" } };
+    expect((await upsert([[foreign]], "new", "comment", "7")).request).toMatch(/^POST/);
+    const quoted = { ...comment, body: `> ${comment.body}` };
+    await rm(path.join(folder, "sent"));
+    expect((await upsert([[quoted]], "new", "comment", "7")).request).toMatch(/^POST/);
+  });
+
+  it("keeps a text as it is, whatever is in it", async () => {
+    const text = "$(touch x) `y` \"z\" '\\n' %s ${{ a }}";
+    expect((await upsert([[]], text, "comment", "7")).body!.body).toContain(text);
+  });
+
+  it("makes, edits and closes one issue", async () => {
+    const made = await upsert([[]], "bad", "issue", "Attention");
+    expect(made).toMatchObject({ request: "POST repos/octo/images/issues", body: { title: "Attention" } });
+    await rm(path.join(folder, "sent"));
+    const edited = await upsert([[issue]], "worse", "issue", "Attention");
+    expect(edited.request).toBe("PATCH repos/octo/images/issues/3");
+    expect(edited.body!.state).toBeUndefined();
+    await rm(path.join(folder, "sent"));
+    const closed = await upsert([[issue]], "", "issue", "Attention");
+    expect(closed).toMatchObject({ request: "PATCH repos/octo/images/issues/3", body: { state: "closed" } });
+    expect(await readFile(path.join(folder, "asked"), "utf8")).toContain("issues?state=open");
+  });
+
+  it("takes no pull request for an issue, and does nothing where all was well already", async () => {
+    const pull = { ...issue, pull_request: {} };
+    expect(await upsert([[pull]], "", "issue", "Attention")).toEqual({
+      exitCode: 0,
+      request: null,
+      body: null,
+    });
+  });
+
+  it("fails, and makes no second one, where GitHub cannot be asked", async () => {
+    await command("gh", `#!/bin/sh\n[ "$2" = --method ] && touch ${folder}/sent\nexit 1\n`);
+    const result = await execa(script("upsert.sh"), ["comment", "7"], {
+      input: "new",
+      env: environment(),
+      reject: false,
+    });
+    expect(result.exitCode).not.toBe(0);
+    await expect(readFile(path.join(folder, "sent"))).rejects.toThrow();
+  });
+});
+
+/** Runs one of the scripts as a workflow does, in a folder of its own, with a `pulumi` that does what is said. */
+async function run(name: string, pulumi: string, env: Record<string, string> = {}) {
+  await command("pulumi", `#!/bin/sh\necho "$*" >> ${folder}/ran\n${pulumi}\n`);
+  const result = await execa(process.execPath, ["--import", "tsx", script(name)], {
+    cwd: checkout,
+    env: {
+      ...environment(),
+      GITHUB_OUTPUT: `${folder}/output`,
+      GITHUB_STEP_SUMMARY: `${folder}/summary`,
+      ...env,
+    },
+    reject: false,
+  });
+  const [ran, output, summary] = await Promise.all(
+    ["ran", "output", "summary"].map((file) => readFile(path.join(folder, file), "utf8").catch(() => "")),
+  );
+  return { exitCode: result.exitCode, ran, output: output!, summary: summary! };
+}
+const timeout = 30_000;
+
+describe("preview.ts", () => {
+  it(
+    "makes the comment of what Pulumi says, and ends as it ends, also where it fails",
+    { timeout },
+    async () => {
+      const good = await run("preview.ts", "echo '+ create'", { HEAD_SHA: "c0ffee" });
+      expect(good.exitCode).toBe(0);
+      expect(good.ran).toMatch(/^preview --stack prod --diff /);
+      expect(good.output).toMatch(
+        /^comment<<(\S+)\n### What a merge would do\n[^]*c0ffee[^]*```\n\+ create\n```\n\1\n$/,
+      );
+      await rm(path.join(folder, "output"));
+      const bad = await run("preview.ts", "echo 'error: no such pin' >&2; exit 3");
+      expect(bad.exitCode).toBe(3);
+      expect(bad.output).toMatch(/The preview failed[^]*error: no such pin/);
+    },
+  );
+});
+
+describe("drift.ts", () => {
+  it(
+    "refreshes, leaves out what its token cannot read, and fails where it cannot look",
+    { timeout },
+    async () => {
+      const { exitCode, ran, output } = await run("drift.ts", "exit 0", { IMAGES_URL: "" });
+      expect(ran).toMatch(/^preview --stack prod --refresh --expect-no-changes /);
+      expect(ran).toContain("--exclude **github:index/actionsVariable:ActionsVariable::** ");
+      expect(exitCode).toBe(1);
+      expect(output).toContain("the variable IMAGES_URL is not set");
+    },
+  );
+
+  it("reports drift, and is not red for it alone", { timeout }, async () => {
+    const images = await serveImages();
+    const { exitCode, output } = await run("drift.ts", "echo '~ bucket'; exit 7", { IMAGES_URL: images.url });
+    images.close();
+    expect(output).toMatch(/^report<<\S+\n### Drift[^]*~ bucket/);
+    expect(exitCode).toBe(0);
+  });
+
+  it("reports nothing where all is well", { timeout }, async () => {
+    const images = await serveImages();
+    const { exitCode, output, summary } = await run("drift.ts", "exit 0", { IMAGES_URL: images.url });
+    images.close();
+    expect(output).toMatch(/^report<<(\S+)\n\n\1\n$/);
+    expect(exitCode).toBe(0);
+    expect(summary).toContain("All is as `main` says");
+  });
+});
+
+describe("finish.ts", () => {
+  const needs = (result: string) => JSON.stringify({ check: { result, outputs: {} } });
+
+  it("passes only where every job did, and says what became of each", { timeout }, async () => {
+    expect((await run("finish.ts", "", { NEEDS: needs("success") })).exitCode).toBe(0);
+    const failed = await run("finish.ts", "", { NEEDS: needs("failure") });
+    expect(failed.exitCode).toBe(1);
+    expect(failed.summary).toContain("| check | ❌ failure |");
+    expect((await run("finish.ts", "", { NEEDS: "{}" })).exitCode).toBe(1);
+  });
+});
+
+describe("npm run setup -- --engine", () => {
+  const setUp = async (...args: string[]) => {
+    await command("pulumi", "#!/bin/sh\necho v3.259.0\n");
+    return execa(process.execPath, ["--import", "tsx", "local/cli.ts", "setup", ...args], {
+      cwd: checkout,
+      // Without what else of Pulumi is installed here: on GitHub's runners it is, in /usr/local/bin.
+      env: { PATH: `${folder}:/usr/bin:/bin` },
+      reject: false,
+    });
+  };
+
+  it("prints nothing but folders for PATH: none where the engine is there already", { timeout }, async () => {
+    await command("pulumi-language-nodejs", "#!/bin/sh\n");
+    const { exitCode, stdout, stderr } = await setUp("--engine");
+    expect(exitCode, stderr).toBe(0);
+    expect(stdout).toBe("");
+  });
+
+  it("refuses an engine that cannot run the program", { timeout }, async () => {
+    const { exitCode, stdout, stderr } = await setUp("--engine");
+    expect(exitCode).toBe(1);
+    expect(stdout).toBe("");
+    expect(stderr).toMatch(/^error: the engine \S+ has no Node language host/m);
+  });
+
+  it("is one form, --release the other", { timeout }, async () => {
+    expect((await setUp("--engine", "--release")).stderr).toMatch(/cannot be used with option/);
+  });
+});
+
+/** A CDN with a fresh live image of every architecture. */
+async function serveImages(): Promise<{ url: string; close: () => void }> {
+  const commit = "a".repeat(40);
+  const sha256 = "b".repeat(64);
+  const now = new Date().toISOString();
+  const build = (arch: string) => ({
+    arch,
+    base: { kind: "ubuntu", name: "noble", sha256 },
+    runner: {
+      kind: "github",
+      version: "2.337.0",
+      sha256,
+      releasedAt: "2026-08-26",
+      supersededAt: null,
+      deprecatedAt: null,
+    },
+    builder: { packer: "1", qemu: "8", accelerator: "kvm" },
+    virtualSize: 1,
+    seconds: 1,
+  });
+  const server = createServer((request, response) => {
+    const [, arch, kind] = /^\/images\/a{40}\/ubuntu-(\w+)\.(boot\.)?json$/.exec(request.url!) ?? [];
+    const common = { schema: 1, commit, arch };
+    const manifest = {
+      ...common,
+      compressed: { key: "k", bytes: 1, sha256 },
+      disk: { bytes: 1, sha256 },
+      build: build(arch!),
+      publishedAt: now,
+    };
+    const boot = {
+      ...common,
+      result: "passed",
+      reason: null,
+      diskSha256: sha256,
+      checks: [],
+      timings: { fetch: 1, credentialFetched: 1, runnerStarted: 1, poweredOff: 1 },
+      qemu: { version: "8", accelerator: "kvm" },
+      startedAt: now,
+    };
+    if (request.url === "/latest") response.end(`${commit}\n`);
+    else if (arch === undefined) response.writeHead(404).end();
+    else response.end(JSON.stringify(kind === undefined ? manifest : boot));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, close: () => server.close() };
+}

@@ -1,0 +1,332 @@
+import { existsSync } from "node:fs";
+import { readdir, readFile, stat } from "node:fs/promises";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { machineName, parseLocks } from "../../../.github/scripts/stranded-lock.js";
+import {
+  deployEnvironment,
+  queueTimeoutMinutes,
+  requiredCheck,
+  workflowVariables,
+} from "../../../components/github-repository.js";
+import { checkout } from "../../../local/paths.js";
+
+interface Step {
+  name?: string;
+  id?: string;
+  if?: string;
+  uses?: string;
+  run?: string;
+  shell?: string;
+  with?: Record<string, unknown>;
+  env?: Record<string, unknown>;
+}
+interface Job {
+  name?: string;
+  if?: string;
+  needs?: string | string[];
+  permissions?: Record<string, string>;
+  "timeout-minutes"?: number | string;
+  environment?: unknown;
+  concurrency?: unknown;
+  env?: Record<string, unknown>;
+  steps: Step[];
+}
+interface Workflow {
+  on: Record<string, { branches?: string[]; inputs?: unknown } | null>;
+  permissions: unknown;
+  concurrency: { group: string; "cancel-in-progress": unknown };
+  defaults: { run: { shell: string } };
+  env?: unknown;
+  jobs: Record<string, Job>;
+}
+
+const folder = path.join(checkout, ".github", "workflows");
+const names = (await readdir(folder)).sort();
+const texts = Object.fromEntries(
+  await Promise.all(
+    names.map(async (name) => [name, await readFile(path.join(folder, name), "utf8")] as const),
+  ),
+);
+const workflows = Object.fromEntries(
+  Object.entries(texts).map(([name, text]) => [name, parse(text) as Workflow]),
+);
+const jobs = Object.entries(workflows).flatMap(([file, { jobs }]) =>
+  Object.entries(jobs).map(([name, job]) => ({ file, name, where: `${file}, job ${name}`, job })),
+);
+const steps = jobs.flatMap(({ where, job }) => job.steps.map((step) => ({ where, job, step })));
+const packageJson = JSON.parse(await readFile(path.join(checkout, "package.json"), "utf8")) as {
+  scripts: Record<string, string>;
+};
+
+/** Where something is that must not be: one line each. */
+function offenders<T extends { where: string }>(list: T[], isWrong: (item: T) => boolean): string[] {
+  return list.filter(isWrong).map(({ where }) => where);
+}
+const assumesRole = ({ steps }: Job) =>
+  steps.some((step) => step.uses?.includes("configure-aws-credentials"));
+
+describe("the workflows", () => {
+  it("are these three", () => {
+    expect(names).toEqual(["deploy.yml", "drift.yml", "pull-request.yml"]);
+  });
+
+  it("start only on what cannot bring a stranger's code and our rights together", () => {
+    expect(Object.fromEntries(names.map((name) => [name, Object.keys(workflows[name]!.on)]))).toEqual({
+      "deploy.yml": ["push", "workflow_dispatch"],
+      "drift.yml": ["schedule", "workflow_dispatch"],
+      "pull-request.yml": ["pull_request", "merge_group"],
+    });
+    for (const text of Object.values(texts)) expect(text).not.toMatch(/pull_request_target|workflow_run/);
+  });
+
+  it("take no input from whoever starts them by hand", () => {
+    for (const { on } of Object.values(workflows)) expect(on["workflow_dispatch"]?.inputs).toBeUndefined();
+  });
+
+  it("use every action by its full commit, with the version beside it, and one commit for one version", () => {
+    const pins = new Map<string, Set<string>>();
+    for (const [file, text] of Object.entries(texts)) {
+      const uses = text.split("\n").filter((line) => /^\s*(- )?uses:/.test(line));
+      expect(uses.length, file).toBeGreaterThan(0);
+      for (const line of uses) {
+        const [, action, commit] = /uses: ([\w-]+\/[\w-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$/.exec(line) ?? [];
+        expect(action, `${file}: ${line.trim()}`).toBeDefined();
+        pins.set(action!, (pins.get(action!) ?? new Set()).add(commit!));
+      }
+    }
+    for (const [action, commits] of pins) expect([...commits], action).toHaveLength(1);
+  });
+
+  it("use no action but GitHub's own and AWS's", () => {
+    const used = new Set(steps.flatMap(({ step }) => step.uses?.split("@")[0] ?? []));
+    expect([...used].sort()).toEqual([
+      "actions/checkout",
+      "actions/setup-node",
+      "actions/upload-artifact",
+      "aws-actions/configure-aws-credentials",
+    ]);
+  });
+
+  it("give a token no rights, and each job exactly those it needs", () => {
+    for (const { permissions } of Object.values(workflows)) expect(permissions).toEqual({});
+    expect(Object.fromEntries(jobs.map(({ where, job }) => [where, job.permissions]))).toEqual({
+      "deploy.yml, job not-set-up": {},
+      "deploy.yml, job deploy": { actions: "read", contents: "read", "id-token": "write" },
+      "drift.yml, job look": { actions: "read", contents: "read", "id-token": "write" },
+      "drift.yml, job report": { contents: "read", issues: "write" },
+      "pull-request.yml, job changes": { contents: "read" },
+      "pull-request.yml, job check": { contents: "read" },
+      "pull-request.yml, job test": { contents: "read" },
+      "pull-request.yml, job preview": { contents: "read", "id-token": "write" },
+      "pull-request.yml, job comment": { contents: "read", "pull-requests": "write" },
+      "pull-request.yml, job image": { contents: "read" },
+      "pull-request.yml, job finish": { contents: "read" },
+    });
+  });
+
+  it("ask for an identity only where a role is assumed, and there", () => {
+    for (const { where, job } of jobs)
+      expect(job.permissions?.["id-token"] === "write", where).toBe(assumesRole(job));
+  });
+
+  it("run nothing but a checkout, gh and jq beside a token that can write", () => {
+    for (const { where, job } of jobs) {
+      const writes = Object.entries(job.permissions ?? {}).some(
+        ([scope, right]) => scope !== "id-token" && right === "write",
+      );
+      if (!writes) continue;
+      expect(
+        job.steps.flatMap(({ uses }) => uses?.split("@")[0] ?? []),
+        where,
+      ).toEqual(["actions/checkout"]);
+      for (const { run = "" } of job.steps) expect(run, where).not.toMatch(/\b(node|npm|npx|pulumi)\b/);
+    }
+  });
+
+  it("end every job after a time", () => {
+    expect(offenders(jobs, ({ job }) => job["timeout-minutes"] === undefined)).toEqual([]);
+  });
+
+  it("leave no credentials of the checkout behind", () => {
+    const checkouts = steps.filter(({ step }) => step.uses?.startsWith("actions/checkout@"));
+    expect(checkouts.length).toBeGreaterThan(5);
+    expect(offenders(checkouts, ({ step }) => step.with?.["persist-credentials"] !== false)).toEqual([]);
+  });
+
+  it("check out the whole history where images are named after it", () => {
+    const needHistory = jobs.filter(({ job }) =>
+      job.steps.some(({ run = "" }) =>
+        /deploy\.ts|preview\.ts|drift\.ts|npm test|release -- publish|git diff/.test(run),
+      ),
+    );
+    expect(needHistory.map(({ name }) => name).sort()).toEqual([
+      ...["changes", "deploy", "image", "look", "preview", "test"],
+    ]);
+    for (const { where, job } of needHistory) expect(job.steps[0]!.with?.["fetch-depth"], where).toBe(0);
+  });
+
+  it("restore no cache, which a pull request could have filled for a deploy", () => {
+    for (const { where, step } of steps) {
+      expect(step.uses ?? "", where).not.toMatch(/cache/);
+      if (step.uses?.startsWith("actions/setup-node@"))
+        expect(step.with, where).toEqual({
+          "node-version-file": "package.json",
+          "package-manager-cache": false,
+        });
+    }
+  });
+
+  it("put no expression into a script: values come by the environment", () => {
+    expect(offenders(steps, ({ step }) => (step.run ?? "").includes("${{"))).toEqual([]);
+  });
+
+  it("run scripts with bash, which stops at the first error", () => {
+    for (const [file, { defaults }] of Object.entries(workflows))
+      expect(defaults.run.shell, file).toBe("bash");
+    expect(offenders(steps, ({ step }) => step.shell !== undefined)).toEqual([]);
+  });
+
+  it("read no secret, and only variables which the stack makes", () => {
+    for (const [file, text] of Object.entries(texts)) {
+      expect(text, file).not.toMatch(/\bsecrets\b/);
+      for (const [, name] of text.matchAll(/\bvars\.(\w+)/g)) expect(workflowVariables, file).toContain(name);
+      expect(text, file).not.toMatch(/\bvars\[/);
+    }
+  });
+
+  it("never name a token GITHUB_TOKEN, since Pulumi would keep it in its state", () => {
+    for (const [file, text] of Object.entries(texts)) expect(text, file).not.toMatch(/GITHUB_TOKEN:/);
+  });
+
+  it("name only scripts and npm commands that exist, and these can be run", async () => {
+    let found = 0;
+    for (const { where, step } of steps) {
+      for (const [, name] of (step.run ?? "").matchAll(/npm (?:run )?(?:--silent )?([\w:-]+)/g)) {
+        expect(Object.keys(packageJson.scripts), where).toContain(name);
+        found += 1;
+      }
+      for (const [file] of (step.run ?? "").matchAll(/(?<![\w/.])(\.github|local)\/[\w/.-]+/g)) {
+        expect(existsSync(path.join(checkout, file)), `${where}: ${file}`).toBe(true);
+        found += 1;
+        if (file.endsWith(".sh")) await expect(isExecutable(file), file).resolves.toBe(true);
+      }
+    }
+    expect(found).toBeGreaterThan(15);
+  });
+});
+
+describe("deploy.yml", () => {
+  const { on, concurrency, jobs: deployJobs } = workflows["deploy.yml"]!;
+
+  it("runs for main alone", () => {
+    expect(on["push"]).toEqual({ branches: ["main"] });
+    expect(deployJobs["deploy"]!.if).toContain("github.ref == 'refs/heads/main'");
+  });
+
+  it("alone knows the deploy role, and its job alone is in the environment production", () => {
+    const knowing = Object.entries(texts).filter(([, text]) => text.includes("DEPLOY_ROLE_ARN"));
+    expect(knowing.map(([file]) => file)).toEqual(["deploy.yml"]);
+    expect(offenders(jobs, ({ job }) => job.environment !== undefined)).toEqual(["deploy.yml, job deploy"]);
+    expect(deployJobs["deploy"]!.environment).toBe(deployEnvironment);
+    for (const { where, step } of steps.filter(({ step }) =>
+      step.uses?.includes("configure-aws-credentials"),
+    )) {
+      const role = where === "deploy.yml, job deploy" ? "DEPLOY_ROLE_ARN" : "PREVIEW_ROLE_ARN";
+      expect(step.with?.["role-to-assume"], where).toBe(`\${{ vars.${role} }}`);
+    }
+  });
+
+  it("is one at a time and never cut off; no other workflow is in its queue", () => {
+    expect(concurrency).toEqual({ group: "deploy", "cancel-in-progress": false });
+    expect(Object.values(workflows).filter((other) => other.concurrency.group === "deploy")).toHaveLength(1);
+    expect(offenders(jobs, ({ job }) => job.concurrency !== undefined)).toEqual([]);
+  });
+
+  it("takes its time limit and the role's session from the stack", () => {
+    expect(deployJobs["deploy"]!["timeout-minutes"]).toBe("${{ fromJSON(vars.DEPLOY_MINUTES || '240') }}");
+    const role = deployJobs["deploy"]!.steps.find(({ uses }) => uses?.includes("configure-aws-credentials"))!;
+    expect(role.with?.["role-duration-seconds"]).toBe("${{ vars.DEPLOY_SESSION_SECONDS }}");
+  });
+
+  it("assumes the role after everything else is set up, so that its session is for the deploy", () => {
+    const order = deployJobs["deploy"]!.steps.map(({ uses, run }) => uses?.split("@")[0] ?? run!);
+    expect(order.findIndex((text) => text.includes("deploy.ts")) - 1).toBe(
+      order.indexOf("aws-actions/configure-aws-credentials"),
+    );
+  });
+
+  it("makes its script the step's own process, which GitHub's signals reach", () => {
+    const run = deployJobs["deploy"]!.steps.find(({ name }) => name === "Deploy")!.run!;
+    expect(run.trim()).toBe("exec node --import tsx .github/scripts/deploy.ts");
+  });
+
+  it("names its machine so that a lock tells which run made it", () => {
+    const { run } = deployJobs["deploy"]!.steps.find(({ name }) => name?.startsWith("Name this machine"))!;
+    const given = /^name=(.+)$/m
+      .exec(run!)![1]!
+      .replace("$GITHUB_RUN_ID", "77")
+      .replace("$GITHUB_RUN_ATTEMPT", "2");
+    expect(given).toBe(machineName({ id: 77, attempt: 2 }));
+    const stderr = `error: the stack is currently locked by 1 lock(s). Either…\n  s3://b/l.json: created by runner@${given} (pid 9) at 2026-11-20T10:00:00Z\n`;
+    expect(parseLocks(stderr)![0]!.run).toEqual({ id: 77, attempt: 2 });
+  });
+
+  it("says that nothing is deployed before the first deploy, and then does nothing", () => {
+    expect(deployJobs["not-set-up"]!.if).toBe("vars.DEPLOY_ROLE_ARN == ''");
+    expect(deployJobs["deploy"]!.if).toContain("vars.DEPLOY_ROLE_ARN != ''");
+    expect(deployJobs["not-set-up"]!.steps[0]!.run).toContain("GITHUB_STEP_SUMMARY");
+  });
+});
+
+describe("pull-request.yml", () => {
+  const { jobs: pullJobs } = workflows["pull-request.yml"]!;
+
+  it("ends in finish, which runs always and needs every other job", () => {
+    const { needs, if: condition, name } = pullJobs[requiredCheck]!;
+    expect(name).toBe(requiredCheck);
+    expect(condition).toBe("always()");
+    expect([...(needs as string[])].sort()).toEqual(
+      Object.keys(pullJobs)
+        .filter((name) => name !== "finish")
+        .sort(),
+    );
+  });
+
+  it("ends before the merge queue stops waiting for it", () => {
+    for (const name of ["changes", "check", "test", "finish"])
+      expect(pullJobs[name]!["timeout-minutes"], name).toBeLessThan(queueTimeoutMinutes);
+  });
+
+  it("gives no credentials to a fork, the merge queue, or before the first deploy", () => {
+    const words = pullJobs["preview"]!.if!.split(/\s*&&\s*/).map((word) => word.trim());
+    expect(words).toEqual([
+      "github.event_name == 'pull_request'",
+      "github.event.pull_request.head.repo.full_name == github.repository",
+      "vars.PREVIEW_ROLE_ARN != ''",
+    ]);
+  });
+
+  it("builds an image without any address or credentials of production", () => {
+    const { steps: imageSteps, env } = pullJobs["image"]!;
+    const given = JSON.stringify([env, imageSteps.map((step) => [step.env, step.with])]);
+    expect([...given.matchAll(/vars\.(\w+)/g)].map(([, name]) => name)).toEqual(["IMAGES_URL"]);
+    expect(imageSteps.find((step) => step.env?.["IMAGES_URL"] !== undefined)!.run).toContain(
+      "image-summary.ts",
+    );
+  });
+});
+
+describe("drift.yml", () => {
+  it("looks daily, at what main says", () => {
+    const { on, jobs: driftJobs } = workflows["drift.yml"]!;
+    expect((on["schedule"] as unknown as { cron: string }[])[0]!.cron).toMatch(/^\d+ \d+ \* \* \*$/);
+    expect(driftJobs["look"]!.if).toContain("github.ref == 'refs/heads/main'");
+  });
+});
+
+async function isExecutable(file: string): Promise<boolean> {
+  const { mode } = await stat(path.join(checkout, file));
+  return (mode & 0o111) === 0o111;
+}
