@@ -18,42 +18,53 @@ export interface Infrastructure {
 
 /** The production stack's own bucket, CDN, roles and rules. Loaded for the store `aws` only: its SDKs are large. */
 export function provision({ account, region, bucket, cdn, ci }: AwsStore): Infrastructure {
-  const images = new ImageStore("images", { bucket }, { protect: true });
-  const { url, ready, ...served } = provisionCdn(cdn, images);
+  // All of it, since `pulumi destroy` deletes what is not protected before it refuses the rest: it must not take the roles, or the
+  // rules that guard main, from a stack that goes on.
+  const kept = { protect: true };
+  const images = new ImageStore("images", { bucket }, kept);
+  const { url, ready, ...served } = provisionCdn(cdn, images, kept);
   images.allow(served.distributionArn);
 
   const sessionSeconds = (ci.deployMinutes + sessionMarginMinutes) * 60;
-  const access = new CiAccess("ci", {
-    account,
-    subject: ci.repository.subject,
-    oidcProvider: ci.oidcProvider,
-    sessionSeconds,
-    resources: pulumi.output(served).apply((known) => ({
-      ...known,
-      region,
-      bucket,
-      zone: cdn.kind === "own" ? cdn.zone : undefined,
-      stateBucket: ci.state.bucket,
-      stateKey: ci.state.key,
-    })),
-  });
-
-  new GitHubRepository("repository", {
-    owner: ci.repository.owner,
-    repository: ci.repository.name,
-    approvals: ci.approvals,
-    mergeQueue: ci.mergeQueue,
-    variables: {
-      AWS_REGION: region,
-      BUCKET: bucket,
-      DEPLOY_MINUTES: String(ci.deployMinutes),
-      DEPLOY_ROLE_ARN: access.deployRoleArn,
-      DEPLOY_SESSION_SECONDS: String(sessionSeconds),
-      IMAGES_URL: url,
-      PREVIEW_ROLE_ARN: access.previewRoleArn,
-      PULUMI_BACKEND_URL: `s3://${ci.state.bucket}`,
+  const access = new CiAccess(
+    "ci",
+    {
+      account,
+      subject: ci.repository.subject,
+      oidcProvider: ci.oidcProvider,
+      sessionSeconds,
+      resources: pulumi.output(served).apply((known) => ({
+        ...known,
+        region,
+        bucket,
+        zone: cdn.kind === "own" ? cdn.zone : undefined,
+        stateBucket: ci.state.bucket,
+        stateKey: ci.state.key,
+      })),
     },
-  });
+    kept,
+  );
+
+  new GitHubRepository(
+    "repository",
+    {
+      owner: ci.repository.owner,
+      repository: ci.repository.name,
+      approvals: ci.approvals,
+      mergeQueue: ci.mergeQueue,
+      variables: {
+        AWS_REGION: region,
+        BUCKET: bucket,
+        DEPLOY_MINUTES: String(ci.deployMinutes),
+        DEPLOY_ROLE_ARN: access.deployRoleArn,
+        DEPLOY_SESSION_SECONDS: String(sessionSeconds),
+        IMAGES_URL: url,
+        PREVIEW_ROLE_ARN: access.previewRoleArn,
+        PULUMI_BACKEND_URL: `s3://${ci.state.bucket}`,
+      },
+    },
+    kept,
+  );
 
   return {
     url,
@@ -76,11 +87,11 @@ interface Cdn {
   ready: pulumi.Resource[];
 }
 
-function provisionCdn(cdn: CdnConfig, images: ImageStore): Cdn {
+function provisionCdn(cdn: CdnConfig, images: ImageStore, opts: pulumi.ComponentResourceOptions): Cdn {
   if (cdn.kind === "foreign") {
     return { url: pulumi.output(cdn.url), distributionArn: pulumi.output(cdn.distribution), ready: [] };
   }
-  const own = new ImageCdn("cdn", { originDomain: images.originDomain, ...cdn }, { protect: true });
+  const own = new ImageCdn("cdn", { originDomain: images.originDomain, ...cdn }, opts);
   return {
     url: own.url,
     distributionArn: own.distributionArn,

@@ -103,7 +103,8 @@ export class GitHubRepository extends pulumi.ComponentResource {
       new github.ActionsVariable(
         `${name}-variable-${variableName.toLowerCase().replaceAll("_", "-")}`,
         { repository, variableName, value: args.variables[variableName] },
-        parts,
+        // They guard nothing, and come and go with what the workflows need.
+        { ...parts, protect: false },
       );
     }
 

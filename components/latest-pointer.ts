@@ -25,6 +25,7 @@ export class LatestPointer extends pulumi.ComponentResource {
   constructor(name: string, args: LatestPointerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("runner-images:index:LatestPointer", name, {}, opts);
     const { commit, seq, architectures, store } = args;
+    const { dependsOn = [] } = opts ?? {};
 
     new local.Command(
       name,
@@ -34,7 +35,8 @@ export class LatestPointer extends pulumi.ComponentResource {
         ARCHITECTURES: architectures.join(" "),
         ...store,
       }),
-      { parent: this },
+      // A component hands this on to nobody: the engine would not know what to skip when something before it fails.
+      { parent: this, dependsOn },
     );
 
     this.registerOutputs();

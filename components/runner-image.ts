@@ -26,6 +26,7 @@ export class RunnerImage extends pulumi.ComponentResource {
   constructor(name: string, args: RunnerImageArgs, opts?: pulumi.ComponentResourceOptions) {
     super("runner-images:index:RunnerImage", name, {}, opts);
     const { commit, arch, base, runner, accelerator, store } = args;
+    const { dependsOn = [] } = opts ?? {};
 
     const publish = new local.Command(
       `${name}-publish`,
@@ -40,7 +41,8 @@ export class RunnerImage extends pulumi.ComponentResource {
         }),
         triggers: [commit],
       },
-      { parent: this },
+      // A component hands this on to nobody: the engine would not know what to skip when something before it fails.
+      { parent: this, dependsOn },
     );
 
     new local.Command(

@@ -8,10 +8,7 @@ import { say } from "../../release/progress.js";
 import { addSummary, codeBlock, runUrl, setOutput } from "./github.js";
 import { readLive } from "./live.js";
 import { passSignalOn, pulumi, stack } from "./pulumi.js";
-import { judgePreview, upkeepDue, type Findings } from "./upkeep.js";
-
-/** The token of a workflow cannot read Actions variables; those are written by an administrator's update only. */
-const unreadable = "**github:index/actionsVariable:ActionsVariable::**";
+import { judgePreview, unreadable, upkeepDue, type Findings } from "./upkeep.js";
 
 async function look(): Promise<Findings> {
   const args = ["preview", "--stack", stack, "--refresh", "--expect-no-changes", "--diff"];

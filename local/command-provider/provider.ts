@@ -1,15 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import grpc from "@grpc/grpc-js";
 import emptypb from "google-protobuf/google/protobuf/empty_pb.js";
-import structpb from "google-protobuf/google/protobuf/struct_pb.js";
-import type { Struct } from "google-protobuf/google/protobuf/struct_pb.js";
 import pluginpb from "@pulumi/pulumi/proto/plugin_pb.js";
 import type { IResourceProviderServer } from "@pulumi/pulumi/proto/provider_grpc_pb.js";
 import providerpb from "@pulumi/pulumi/proto/provider_pb.js";
 import { diffProperties } from "./diff.js";
 import type { Engine } from "./engine.js";
 import { checkInputs, inputNames, readInputs } from "./inputs.js";
+import { fromStruct, nameOf, toStruct, typeOf, unary } from "./protocol.js";
 import { runCommand, type Output } from "./run.js";
 import { reveal, unknown, type Properties } from "./values.js";
 
@@ -191,22 +189,6 @@ export function commandProvider(engine: Engine): { methods: Methods; cancel: () 
   return { methods, cancel: () => cancelled.abort() };
 }
 
-/** A gRPC method from a plain function. Its signal is aborted when the caller is gone; what it throws is the error's text. */
-function unary<Request, Response>(
-  method: (request: Request, signal: AbortSignal) => Response | Promise<Response>,
-): grpc.handleUnaryCall<Request, Response> {
-  return (call, callback) => {
-    const gone = new AbortController();
-    call.on("cancelled", () => gone.abort());
-    void Promise.resolve()
-      .then(() => method(call.request, gone.signal))
-      .then(
-        (response) => callback(null, response),
-        (error: Error) => callback({ code: grpc.status.UNKNOWN, details: error.message }),
-      );
-  };
-}
-
 /**
  * Whether a preview must call the output unknown: an input is unknown, or differs from the one in state. An input that
  * the state does not have at all does not count, as in infer's markComputed.
@@ -226,21 +208,4 @@ function pickInputs(state: Properties): Properties {
 function readOutput(state: Properties): Output {
   const { stdout = "", stderr = "" } = reveal(state) as Partial<Output>;
   return { stdout, stderr };
-}
-
-function fromStruct(struct: Struct | undefined): Properties {
-  return struct?.toJavaScript() ?? {};
-}
-
-function toStruct(properties: Properties): Struct {
-  return structpb.Struct.fromJavaScript(properties);
-}
-
-/** urn:pulumi:<stack>::<project>::<parent type>$<type>::<name>; a name may hold "::". */
-function typeOf(urn: string): string {
-  return urn.split("::")[2]?.split("$").at(-1) ?? "";
-}
-
-function nameOf(urn: string): string {
-  return urn.split("::").slice(3).join("::");
 }

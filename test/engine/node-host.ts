@@ -7,6 +7,7 @@ import languageService from "@pulumi/pulumi/proto/language_grpc_pb.js";
 import languagepb from "@pulumi/pulumi/proto/language_pb.js";
 import type { RunRequest } from "@pulumi/pulumi/proto/language_pb.js";
 import pluginpb from "@pulumi/pulumi/proto/plugin_pb.js";
+import { unary } from "../../local/command-provider/protocol.js";
 
 /** A language host that is being served. */
 export interface NodeHost {
@@ -107,17 +108,4 @@ function configJson(request: RunRequest): string {
     config[`${key.slice(0, colon)}:config${key.slice(colon)}`] = value;
   });
   return JSON.stringify(config);
-}
-
-function unary<Request, Response>(
-  method: (request: Request) => Response | Promise<Response>,
-): grpc.handleUnaryCall<Request, Response> {
-  return (call, callback) => {
-    void Promise.resolve(call.request)
-      .then(method)
-      .then(
-        (response) => callback(null, response),
-        (error: Error) => callback({ code: grpc.status.UNKNOWN, details: error.message }),
-      );
-  };
 }

@@ -2,13 +2,17 @@ import { cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "
 import { tmpdir } from "node:os";
 import path from "node:path";
 import {
+  CreateBucketCommand,
+  DeleteBucketCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   ListObjectsV2Command,
+  PutBucketPolicyCommand,
   PutObjectCommand,
   S3Client,
 } from "@aws-sdk/client-s3";
 import {
+  type EngineEvent,
   LocalWorkspace,
   type OutputMap,
   PulumiCommand,
@@ -19,18 +23,20 @@ import { execa } from "execa";
 import { parseDocument } from "yaml";
 import { platform, type Platform } from "../../local/platform.js";
 import { checkout } from "../../local/paths.js";
+import { bucketPolicy } from "../../local/services/bucket-policy.js";
 import { ensureCredentials } from "../../local/services/credentials.js";
 import { findEngine } from "../../local/tools/engine.js";
 import { program } from "../../program.js";
 import { keys, type Architecture } from "../../release/keys.js";
 import type { BootRecord, Manifest } from "../../release/records.js";
 
+type Changes = Record<string, string | undefined>;
+
 const arch: Architecture = "x86_64";
 const bucket = "runner-images";
-const stackFile = "Pulumi.local.yaml";
 /** What the program and its commands need of a checkout; the rest of a world's repository is its own. */
 const borrowed = [
-  ...["index.ts", "program.ts", "config.ts", "components", "release"],
+  ...["index.ts", "program.ts", "config.ts", "infrastructure.ts", "preflight.ts", "components", "release"],
   ...["node_modules", "package.json", "tsconfig.json"],
 ];
 
@@ -45,15 +51,20 @@ export class World {
     private readonly platform: Platform,
     private readonly admin: S3Client,
     private readonly engine: PulumiCommand,
+    /** The stack's name: whose file of the checkout this world begins with. */
+    private readonly stackName: string,
+    /** The base URL of the CDN. */
+    readonly url: string,
     readonly environment: Record<string, string>,
     public imageCommit: string,
   ) {}
 
-  static async create(): Promise<World> {
+  static async create(stackName = "local"): Promise<World> {
     const folder = await realpath(await mkdtemp(path.join(tmpdir(), "runner-images-world-")));
     const root = path.join(folder, "repository");
     await mkdir(root);
-    for (const file of ["Pulumi.yaml", stackFile]) await cp(path.join(checkout, file), path.join(root, file));
+    for (const file of ["Pulumi.yaml", `Pulumi.${stackName}.yaml`])
+      await cp(path.join(checkout, file), path.join(root, file));
     await cp(path.join(import.meta.dirname, "fake-image"), path.join(root, "image"), { recursive: true });
     await writeFile(
       path.join(root, ".gitignore"),
@@ -77,7 +88,9 @@ export class World {
     const engine = await PulumiCommand.get({
       root: path.dirname(path.dirname((await findEngine(local.paths))!)),
     });
-    const world = new World(folder, root, local, admin, engine, environment, "");
+    environment.PULUMI_STACK = stackName;
+    const url = environment.IMAGES_URL!;
+    const world = new World(folder, root, local, admin, engine, stackName, url, environment, "");
     await world.git("init", "--quiet", "--initial-branch=main");
     world.imageCommit = await world.commit("a fake image");
     return world;
@@ -89,12 +102,8 @@ export class World {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  get url(): string {
-    return this.environment.IMAGES_URL!;
-  }
-
-  /** The same world seen with another environment, e.g. wrong credentials. */
-  withEnvironment(changes: Record<string, string>): World {
+  /** The same world seen with another environment, e.g. wrong credentials; undefined removes a variable. */
+  withEnvironment(changes: Changes): World {
     return this.seenFrom(this.root, changes);
   }
 
@@ -108,15 +117,19 @@ export class World {
     return this.seenFrom(root, withState ? {} : { PULUMI_BACKEND_URL: `file://${state}` });
   }
 
-  private seenFrom(root: string, changes: Record<string, string>): World {
-    const environment = { ...this.environment, ...changes };
+  private seenFrom(root: string, changes: Changes): World {
+    const environment = Object.entries({ ...this.environment, ...changes }).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined,
+    );
     return new World(
       this.folder,
       root,
       this.platform,
       this.admin,
       this.engine,
-      environment,
+      this.stackName,
+      this.url,
+      Object.fromEntries(environment),
       this.imageCommit,
     );
   }
@@ -148,29 +161,53 @@ export class World {
 
   /** Edits one line of the stack's file and commits that, as a person would; undefined removes it. */
   async setConfig(key: string, value: unknown): Promise<void> {
-    const document = parseDocument(await readFile(path.join(this.root, stackFile), "utf8"));
+    const document = parseDocument(await readFile(path.join(this.root, this.stackFile), "utf8"));
     const place = ["config", `runner-images:${key}`];
     if (value === undefined) document.deleteIn(place);
     else document.setIn(place, value);
-    await this.write(stackFile, document.toString({ lineWidth: 0 }));
+    await this.write(this.stackFile, document.toString({ lineWidth: 0 }));
     await this.commit(`set ${key}`);
+  }
+
+  private get stackFile(): string {
+    return `Pulumi.${this.stackName}.yaml`;
   }
 
   async pin(commit: string | undefined): Promise<void> {
     await this.setConfig("latest", commit);
   }
 
-  async up(): Promise<{ summary: UpResult["summary"]; outputs: Record<string, unknown>; text: string }> {
+  /** @param options `continueOnError`: as the deploy workflow does */
+  async up(
+    options: { continueOnError?: boolean } = {},
+  ): Promise<Log & { summary: UpResult["summary"]; outputs: Record<string, unknown>; text: string }> {
     return this.withProcessEnvironment(async () => {
-      const { summary, outputs, stdout, stderr } = await (await this.stack()).up({ color: "never" });
-      return { summary, outputs: plain(outputs), text: stdout + stderr };
+      const log = new EventLog();
+      const { summary, outputs, stdout, stderr } = await (
+        await this.stack()
+      ).up({ ...options, color: "never", onEvent: log.note });
+      return { ...log.read(), summary, outputs: plain(outputs), text: stdout + stderr };
     });
   }
 
-  async preview(): Promise<{ changeSummary: Record<string, number>; text: string }> {
+  async preview(
+    options: { refresh?: boolean } = {},
+  ): Promise<Log & { changeSummary: Record<string, number>; text: string }> {
     return this.withProcessEnvironment(async () => {
-      const { changeSummary, stdout } = await (await this.stack()).preview({ color: "never" });
-      return { changeSummary, text: stdout };
+      const log = new EventLog();
+      const { changeSummary, stdout } = await (
+        await this.stack()
+      ).preview({ ...options, color: "never", onEvent: log.note });
+      return { ...log.read(), changeSummary, text: stdout };
+    });
+  }
+
+  /** What the engine remembers of each resource. */
+  async state(): Promise<ResourceState[]> {
+    return this.withProcessEnvironment(async () => {
+      const exported = (await (await this.stack()).exportStack()) as Exported;
+      const { resources = [] } = exported.deployment;
+      return resources.map((resource) => ({ ...resource, name: nameOf(resource.urn) }));
     });
   }
 
@@ -205,7 +242,7 @@ export class World {
 
   private async stack(): Promise<Stack> {
     return LocalWorkspace.createOrSelectStack(
-      { stackName: "local", projectName: "runner-images", program: () => program(this.root) },
+      { stackName: this.stackName, projectName: "runner-images", program: () => program(this.root) },
       { workDir: this.root, pulumiCommand: this.engine, envVars: this.environment },
     );
   }
@@ -244,6 +281,19 @@ export class World {
       history: { seq: number; commit: string; previous: string | null }[];
     };
     return history.map(({ seq, commit, previous }) => [seq, commit, previous]);
+  }
+
+  /** A bucket, with the policy of the local platform; of a stranger: with none, so that nobody else may look into it. */
+  async createBucket({ name = bucket, stranger = false } = {}): Promise<void> {
+    await this.admin.send(new CreateBucketCommand({ Bucket: name }));
+    if (stranger) return;
+    const policy = bucketPolicy(name, this.environment.AWS_ACCESS_KEY_ID!);
+    await this.admin.send(new PutBucketPolicyCommand({ Bucket: name, Policy: JSON.stringify(policy) }));
+  }
+
+  /** Takes the empty bucket away that every world begins with. */
+  async deleteBucket(): Promise<void> {
+    await this.admin.send(new DeleteBucketCommand({ Bucket: bucket }));
   }
 
   /** What only an administrator can do: write past every rule. */
@@ -286,6 +336,48 @@ export class World {
     }
     return folder;
   }
+}
+
+/** What an operation said and did, in the engine's own words. */
+export interface Log {
+  warnings: string[];
+  /** Every resource the program registered, and those that go; also those that stay the same. */
+  steps: { op: string; type: string; name: string }[];
+}
+
+export interface ResourceState {
+  urn: string;
+  name: string;
+  type: string;
+  parent?: string;
+  protect?: boolean;
+  dependencies?: string[];
+  inputs?: Record<string, unknown>;
+}
+
+/** As the Automation API hands it over, untyped. */
+interface Exported {
+  deployment: { resources?: Omit<ResourceState, "name">[] };
+}
+
+class EventLog {
+  private readonly log: Log = { warnings: [], steps: [] };
+
+  readonly note = ({ diagnosticEvent, resourcePreEvent }: EngineEvent): void => {
+    if (diagnosticEvent?.severity === "warning") this.log.warnings.push(diagnosticEvent.message.trim());
+    if (resourcePreEvent !== undefined) {
+      const { op, type, urn } = resourcePreEvent.metadata;
+      this.log.steps.push({ op, type, name: nameOf(urn) });
+    }
+  };
+
+  read(): Log {
+    return this.log;
+  }
+}
+
+function nameOf(urn: string): string {
+  return urn.slice(urn.lastIndexOf("::") + 2);
 }
 
 async function borrow(root: string): Promise<void> {

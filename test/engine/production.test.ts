@@ -1,0 +1,410 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { unreadable } from "../../.github/scripts/upkeep.js";
+import { checkout } from "../../local/paths.js";
+import { startNodeHost, type NodeHost } from "./node-host.js";
+import { account, repository, zone } from "./production/plugins.js";
+import { createProductionWorld, type ProductionWorld } from "./production/production-world.js";
+import type { World } from "./world.js";
+
+let production: ProductionWorld;
+
+beforeAll(async () => {
+  // What the people who run these tests, or their CI, have set must not matter.
+  for (const name of Object.keys(process.env))
+    if (/^(CI|(AWS|GITHUB|GH|PULUMI)_.*)$/.test(name)) vi.stubEnv(name, undefined);
+  production = await createProductionWorld();
+  // The stack is to make it.
+  await production.world.deleteBucket();
+});
+afterAll(async () => {
+  await production.remove();
+  vi.unstubAllEnvs();
+});
+
+/** What a team puts in place of the placeholders. */
+const values: Record<string, string> = {
+  "aws:allowedAccountIds": account,
+  "runner-images:bucket": "runner-images",
+  "runner-images:domain": `runners.${zone.name}`,
+  "runner-images:zone": zone.zoneId,
+  "runner-images:repository": `${repository.owner}/${repository.name}`,
+  "runner-images:state": "s3://octo-pulumi-state",
+};
+/** What this machine can build in place of Ubuntu with GitHub's runner. */
+const builds = { base: "debian", runner: "fixture" };
+const variableType = "github:index/actionsVariable:ActionsVariable";
+
+/** Where the story of the next tests plays: as an administrator's laptop sees it, and as a deploy on GitHub does. */
+let laptop: World;
+let ci: World;
+let first: string;
+let second: string;
+
+describe.sequential(
+  "the production stack, on the real engine with recording providers for AWS and GitHub",
+  () => {
+    beforeAll(() => {
+      laptop = production.world.withEnvironment({ GH_TOKEN: "ghs_of_a_person" });
+      ci = laptop.withEnvironment({ CI: "true" });
+      first = laptop.imageCommit;
+    });
+
+    it("previews the committed file, with a warning for each placeholder, and shows just what the docs list", async () => {
+      const preview = await laptop.preview();
+      const clouds = preview.steps.filter(
+        ({ type, name }) =>
+          /^(aws|github|pulumi:providers:github)/.test(type) && !name.startsWith("default_"),
+      );
+      const documented = await documentedResources();
+      expect(unique(clouds.map(({ name }) => name.replace(/(?<=^repository-variable-).*/, "*")))).toEqual(
+        documented,
+      );
+      // Those, their four components and the stack; and nothing but created.
+      expect(preview.changeSummary).toEqual({ create: clouds.length + 5 });
+      const placeholders = preview.warnings.flatMap(
+        (text) => /^config (\S+) still is the placeholder/.exec(text)?.[1] ?? [],
+      );
+      expect(placeholders.sort()).toEqual(Object.keys(values).sort());
+      expect(preview.warnings).toContainEqual(expect.stringMatching(/^nothing was promoted yet/));
+      expectUntouched(production);
+    });
+
+    it("refuses to update with placeholders, one line for each with the command that replaces it, and touches nothing", async () => {
+      const refusal = await laptop.failure(() => laptop.up());
+      for (const key of Object.keys(values))
+        expect(refusal).toMatch(new RegExp(`^ *${key} is .*: pulumi config set`, "m"));
+      expect(refusal).not.toMatch(stackTrace);
+      expectUntouched(production);
+    });
+
+    it("is filled in by the commands which those messages name", async () => {
+      const { warnings } = await laptop.preview();
+      for (const warning of warnings) {
+        const [, key, command] = /^config (\S+) still is .*; before an update: (.+)$/.exec(warning) ?? [];
+        if (key !== undefined) await follow(laptop, command!, values[key]!);
+      }
+      for (const [key, value] of Object.entries(builds)) await laptop.setConfig(key, value);
+      expect((await laptop.preview()).warnings.filter((text) => text.includes("placeholder"))).toEqual([]);
+    });
+
+    it("sets up the infrastructure only at its first update from a laptop, with a domain of its own", async () => {
+      const { world, aws, github } = await production.another();
+      const up = await world.up();
+      expect(up.outputs).toMatchObject({ url: `https://runners.${zone.name}`, latest: "" });
+      expect(up.warnings).toContainEqual(expect.stringMatching(/images come with the first merge/));
+      expect(up.steps.filter(({ type }) => type.startsWith("command:"))).toEqual([]);
+      expect(aws.changes.map(({ name }) => name)).toContain("cdn-certificate-validation");
+      expect(aws.configurations.at(-1)).toMatchObject({
+        "aws:config:allowedAccountIds": JSON.stringify([account]),
+        "aws:config:region": "us-east-1",
+      });
+      const made = [...aws.changes, ...github.changes];
+      expect(made.every(({ verb }) => verb === "create")).toBe(true);
+      expect((await world.up()).summary.resourceChanges).toEqual({ same: made.length + 6 });
+    });
+
+    it("sets it up without a domain too, and finds nothing to do when asked again before the first image", async () => {
+      for (const key of ["domain", "zone"]) await laptop.setConfig(key, undefined);
+      const { outputs } = await laptop.up();
+      expect(outputs["url"]).toMatch(/^https:\/\/localhost:\d+$/);
+      expect(outputs["previewRole"]).toBe(`arn:aws:iam::${account}:role/runner-images-prod-preview`);
+      expect(outputs["deployRole"]).toBe(`arn:aws:iam::${account}:role/runner-images-prod-deploy`);
+      // The recording provider makes no bucket: this is the one that it would have made.
+      await laptop.createBucket();
+      expect(Object.keys((await laptop.up()).summary.resourceChanges!)).toEqual(["same"]);
+    });
+
+    it("writes no token and no credentials to the state", async () => {
+      const state = JSON.stringify(await laptop.state());
+      for (const name of ["GH_TOKEN", "AWS_SECRET_ACCESS_KEY"])
+        expect(state, name).not.toContain(laptop.environment[name]!);
+    });
+
+    it("builds, publishes, boots and promotes at the first merge, and leaves all else as it is", async () => {
+      forget();
+      const up = await ci.up({ continueOnError: true });
+      // Two images with two commands each, and the pointer with its one.
+      expect(up.summary.resourceChanges).toMatchObject({ create: 8 });
+      expect(up.outputs).toMatchObject({ latest: first, newest: first, pinned: "" });
+      expect(await laptop.served("latest")).toBe(`${first}\n`);
+      expect(await laptop.keys(`images/${first}/`)).toHaveLength(8);
+      expectUntouched(production);
+    });
+
+    it("makes bucket and CDN before an image, and boots all images before the pointer moves", async () => {
+      const state = await ci.state();
+      const dependencies = (name: string) =>
+        state
+          .find((found) => found.name === name && found.type === "command:local:Command")!
+          .dependencies!.map(nameOf);
+      for (const name of ["ubuntu-x86_64", "ubuntu-aarch64"]) {
+        expect(dependencies(`${name}-publish`)).toEqual(
+          expect.arrayContaining(["images-bucket", "images-policy", "cdn-distribution"]),
+        );
+        expect(dependencies(`${name}-boot-test`)).toContain(`${name}-publish`);
+        expect(dependencies("latest")).toContain(`${name}-boot-test`);
+      }
+    });
+
+    it("changes nothing when updated again, in CI or from a laptop", async () => {
+      for (const world of [ci, laptop])
+        expect(Object.keys((await world.up()).summary.resourceChanges!)).toEqual(["same"]);
+    });
+
+    it("rolls back and forward by one line, twice, and each time that is the one change", async () => {
+      second = await laptop.changeImage();
+      await ci.up({ continueOnError: true });
+      expect(await laptop.served("latest")).toBe(`${second}\n`);
+      for (const [pin, live] of [
+        [first, first],
+        [undefined, second],
+        [first, first],
+        [undefined, second],
+      ]) {
+        await laptop.pin(pin);
+        const preview = await ci.preview();
+        const changed = preview.steps.filter(({ op }) => op !== "same");
+        expect(changed).toEqual([{ op: "update", type: "command:local:Command", name: "latest" }]);
+        expect((await ci.up({ continueOnError: true })).summary.resourceChanges).toMatchObject({ update: 1 });
+        expect(await laptop.served("latest")).toBe(`${live}\n`);
+      }
+    });
+
+    it("refuses a pin to what was never published, in the preview, in one line", async () => {
+      await laptop.pin("0".repeat(40));
+      expectOneLine(
+        await ci.failure(() => ci.preview()),
+        /config runner-images:latest names 0+, which cannot go live/,
+      );
+      await laptop.pin(undefined);
+    });
+
+    it("still deploys the image of a merge that also changes what CI may not, and leaves that to an administrator", async () => {
+      const ruleset = "github:index/repositoryRuleset:RepositoryRuleset";
+      production.github.fail("update", ruleset, "403 Resource not accessible by integration");
+      await laptop.setConfig("approvals", 2);
+      const third = await laptop.changeImage();
+      expect(await ci.failure(() => ci.up({ continueOnError: true }))).toContain(
+        "403 Resource not accessible",
+      );
+      expect(await laptop.served("latest")).toBe(`${third}\n`);
+
+      production.github.fail("update", ruleset, undefined);
+      forget();
+      expect((await laptop.up()).summary.resourceChanges).toMatchObject({ update: 1 });
+      expect(production.github.changes.map(({ verb, name }) => `${verb} ${name}`)).toEqual([
+        "update repository-main",
+      ]);
+    });
+
+    describe("the daily look for drift", () => {
+      let host: NodeHost;
+      beforeAll(async () => {
+        host = await startNodeHost({ ...ci.environment, PULUMI_NODEJS_TRANSPILE_ONLY: "true" });
+        // The token of a workflow cannot read them.
+        production.github.fail("read", variableType, "403 Resource not accessible by integration");
+      });
+      afterAll(() => {
+        production.github.fail("read", variableType, undefined);
+        host.close();
+      });
+
+      /** As drift.yml does. */
+      const look = () =>
+        ci.pulumi("preview", "--refresh", "--expect-no-changes", "--exclude", unreadable, ...host.flags);
+
+      it("finds nothing where nothing was changed, though it cannot read the variables", async () => {
+        const { exitCode, all } = await look();
+        expect(exitCode, all + host.printed()).toBe(0);
+      });
+
+      it("finds what somebody else changed", async () => {
+        const lifecycle = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration";
+        production.aws.drift(lifecycle, { rules: [] });
+        const { exitCode, all } = await look();
+        expect(exitCode, all).toBe(7);
+        expect(all).toMatch(/images-lifecycle/);
+      });
+    });
+
+    it("is not destroyed: bucket, CDN, roles and rules stay, and all that goes is what an update brings back", async () => {
+      forget();
+      const { exitCode, all } = await laptop.pulumi("destroy", "--yes", "--skip-preview");
+      expect(exitCode).not.toBe(0);
+      expect(all).toMatch(/cannot be deleted\s+because it is protected/);
+      expect(production.aws.changes).toEqual([]);
+      expect(unique(production.github.changes.map(({ verb, type }) => `${verb} ${type}`))).toEqual(
+        production.github.changes.length === 0 ? [] : [`delete ${variableType}`],
+      );
+      const left = (await laptop.state()).filter(({ type }) => /^(aws|github):/.test(type));
+      for (const { name, protect } of left.filter(({ type }) => type !== variableType))
+        expect(protect, name).toBe(true);
+      expect(left.map(({ name }) => name)).toEqual(
+        expect.arrayContaining([
+          "images-bucket",
+          "images-policy",
+          "cdn-distribution",
+          "ci-deploy",
+          "repository-main",
+        ]),
+      );
+
+      const before = await laptop.keys();
+      await ci.up({ continueOnError: true });
+      expect(await laptop.keys()).toEqual(before);
+    });
+  },
+);
+
+describe("a configuration or an account that is wrong is said in one line, before anything is touched:", () => {
+  let other: Pick<ProductionWorld, "world" | "aws" | "github">;
+  beforeAll(async () => {
+    other = await production.another();
+  });
+
+  const refusals: [what: string, config: Record<string, string>, message: RegExp][] = [
+    [
+      "an unknown zone",
+      { domain: `runners.${zone.name}`, zone: "Z000UNKNOWN" },
+      /config runner-images:zone is Z000UNKNOWN, which is no hosted zone of the account \d+ .*pulumi config set zone/,
+    ],
+    [
+      "a domain that is not in its zone",
+      { domain: "runners.elsewhere.test", zone: zone.zoneId },
+      /config runner-images:domain is runners\.elsewhere\.test, which is not in the hosted zone .*pulumi config set domain/,
+    ],
+    [
+      "an unknown repository",
+      { repository: "octo-org/nothing" },
+      /config runner-images:repository is octo-org\/nothing, which GitHub does not know.*pulumi config set repository/,
+    ],
+    [
+      "a repository with other IDs",
+      { repository: "octo-org@1/runner-images@2" },
+      /config runner-images:repository has other IDs .*pulumi config set repository octo-org@4321\/runner-images@8765/,
+    ],
+    [
+      "a pin on the very first deploy",
+      { latest: "1".repeat(40), bucket: "runner-images-new" },
+      /config runner-images:latest names 1+, which cannot go live: image 1+ was never published.*pulumi config rm latest/,
+    ],
+    [
+      "a bucket of somebody else",
+      { bucket: "runner-images-taken" },
+      /bucket "runner-images-taken" .* denies this to the credentials in use/,
+    ],
+    ["no architecture", { architectures: "[]" }, /config runner-images:architectures must name at least one/],
+  ];
+  it.each(refusals)("%s", async (_, config, message) => {
+    const { world } = other;
+    if (config["bucket"] === "runner-images-taken")
+      await world.createBucket({ name: "runner-images-taken", stranger: true });
+    for (const [key, value] of Object.entries(config))
+      await world.setConfig(key, key === "architectures" ? [] : value);
+    expectOneLine(await world.failure(() => world.preview()), message);
+    expectUntouched(other);
+    await world.git("reset", "--quiet", "--hard", "origin/main");
+  });
+
+  it("credentials of another account", async () => {
+    production.answers.account = "999999999999";
+    const refusal = await other.world.failure(() => other.world.preview());
+    production.answers.account = account;
+    expectOneLine(
+      refusal,
+      /config aws:allowedAccountIds allows the account \d+, but the credentials in use are of 999999999999/,
+    );
+    expectUntouched(other);
+  });
+
+  it("no credentials, at a preview", async () => {
+    const none = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
+    const world = other.world.withEnvironment({ ...none, AWS_EC2_METADATA_DISABLED: "true" });
+    expectOneLine(
+      await world.failure(() => world.preview()),
+      /no credentials for AWS account \d+ \(config aws:allowedAccountIds\): set AWS_ACCESS_KEY_ID/,
+    );
+    expectUntouched(other);
+  });
+
+  it("credentials that AWS does not know", async () => {
+    production.answers.account = undefined;
+    const refusal = await other.world.failure(() => other.world.preview());
+    production.answers.account = account;
+    expectOneLine(refusal, /AWS account .* refuses the credentials \(InvalidClientTokenId\)/);
+  });
+
+  it("an OIDC provider that is to be there already and is not", async () => {
+    const token = "aws:iam/getOpenIdConnectProvider:getOpenIdConnectProvider";
+    other.aws.fail("invoke", token, "NoSuchEntity: OpenIDConnect Provider not found");
+    await other.world.setConfig("oidcProvider", "existing");
+    expectOneLine(
+      await other.world.failure(() => other.world.preview()),
+      /config runner-images:oidcProvider is "existing", but there is no arn:aws:iam::.*pulumi config set oidcProvider create/,
+    );
+    other.aws.fail("invoke", token, undefined);
+    const { steps } = await other.world.preview();
+    expect(steps.map(({ name }) => name)).not.toContain("ci-github");
+    await other.world.git("reset", "--quiet", "--hard", "origin/main");
+  });
+
+  it("a token that Pulumi would write to the state", async () => {
+    const world = other.world.withEnvironment({ GITHUB_TOKEN: "ghp_x" });
+    expectOneLine(await world.failure(() => world.preview()), /GITHUB_TOKEN is set.*GH_TOKEN/);
+  });
+});
+
+const stackTrace = /\n\s+at .*:\d+:\d+/;
+
+function expectOneLine(text: string, message: RegExp): void {
+  const said = text.split("\n").filter((line) => /\berror: /.test(line));
+  expect(said.length, text).toBeGreaterThan(0);
+  expect(text).not.toMatch(stackTrace);
+  for (const line of said.filter((line) => !/preview failed|update failed/.test(line)))
+    expect(line).toMatch(message);
+}
+
+function expectUntouched({ aws, github }: Pick<ProductionWorld, "aws" | "github">): void {
+  expect([...aws.changes, ...github.changes]).toEqual([]);
+}
+
+function forget(): void {
+  production.aws.forget();
+  production.github.forget();
+}
+
+/** The names in the table of docs/architecture.md, each of which says why it is there. */
+async function documentedResources(): Promise<string[]> {
+  const text = await readFile(path.join(checkout, "docs/architecture.md"), "utf8");
+  const section = text.slice(text.indexOf("## The production stack"), text.indexOf("## Decisions"));
+  const rows = section.split("\n").filter((line) => line.startsWith("| `"));
+  return unique(
+    rows.flatMap((row) => {
+      const [names, , why] = row
+        .split("|")
+        .slice(1)
+        .map((cell) => cell.trim());
+      expect(why, row).not.toBe("");
+      return [...names!.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
+    }),
+  );
+}
+
+function unique(names: string[]): string[] {
+  return [...new Set(names)].sort();
+}
+
+function nameOf(urn: string): string {
+  return urn.slice(urn.lastIndexOf("::") + 2);
+}
+
+/** Runs one command as a message words it, e.g. `pulumi config set bucket <value>`. */
+async function follow(world: World, command: string, value: string): Promise<void> {
+  const words = command.replace(/<[^>]+>/, value).match(/'[^']*'|\S+/g)!;
+  const [pulumi, ...args] = words.map((word) => word.replaceAll("'", ""));
+  expect(pulumi).toBe("pulumi");
+  const run = await world.pulumi(...args);
+  expect(run.exitCode, run.all).toBe(0);
+}

@@ -1,0 +1,64 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { World } from "../world.js";
+import { account, aws, github, repository } from "./plugins.js";
+import { RecordingProvider } from "./recording-provider.js";
+import { startServices, startTlsFront, type Answers } from "./services.js";
+
+/** The production stack in a world: its clouds are played by recording providers, its bucket and CDN are the world's. */
+export interface ProductionWorld {
+  /** Seen as an administrator's laptop sees it. */
+  world: World;
+  aws: RecordingProvider;
+  github: RecordingProvider;
+  answers: Answers;
+  /** A checkout without a stack or a cloud of its own; what STS and GitHub say is the same. */
+  another: () => Promise<Pick<ProductionWorld, "world" | "aws" | "github">>;
+  remove: () => Promise<void>;
+}
+
+export async function createProductionWorld(): Promise<ProductionWorld> {
+  const local = await World.create("prod");
+  const folder = await mkdtemp(path.join(tmpdir(), "runner-images-tls-"));
+  const answers: Answers = {
+    account,
+    repositories: {
+      [`${repository.owner}/${repository.name}`]: { id: repository.id, owner: { id: repository.ownerId } },
+    },
+  };
+  const services = await startServices(answers);
+  const front = await startTlsFront(local.url, folder);
+  const providers: RecordingProvider[] = [];
+
+  async function withCloud(world: World): Promise<Pick<ProductionWorld, "world" | "aws" | "github">> {
+    const [onAws, onGitHub] = [
+      await RecordingProvider.start(aws(`localhost:${front.port}`)),
+      await RecordingProvider.start(github),
+    ];
+    providers.push(onAws, onGitHub);
+    return {
+      aws: onAws,
+      github: onGitHub,
+      world: world.withEnvironment({
+        // The program tells its commands where the store is.
+        BUCKET: undefined,
+        IMAGES_URL: undefined,
+        ...services.environment,
+        ...front.environment,
+        PULUMI_DEBUG_PROVIDERS: `${onAws.attachment},${onGitHub.attachment}`,
+      }),
+    };
+  }
+
+  return {
+    ...(await withCloud(local)),
+    answers,
+    another: async () => withCloud(await local.secondMachine({ withState: false })),
+    remove: async () => {
+      for (const server of [...providers, services, front]) server.stop();
+      await local.remove();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
