@@ -12,6 +12,8 @@ export interface Infrastructure {
   environment: Record<string, pulumi.Input<string>>;
   /** What must be there before an image is published. */
   ready: pulumi.Resource[];
+  /** The name that CloudFront gave to the stack's own distribution. */
+  cdn: pulumi.Output<string> | undefined;
   previewRole: pulumi.Output<string>;
   deployRole: pulumi.Output<string>;
 }
@@ -22,7 +24,7 @@ export function provision({ account, region, bucket, cdn, ci }: AwsStore): Infra
   // rules that guard main, from a stack that goes on.
   const kept = { protect: true };
   const images = new ImageStore("images", { bucket }, kept);
-  const { url, ready, ...served } = provisionCdn(cdn, images, kept);
+  const { url, domainName, ready, ...served } = provisionCdn(cdn, images, kept);
   images.allow(served.distributionArn);
 
   const sessionSeconds = (ci.deployMinutes + sessionMarginMinutes) * 60;
@@ -70,6 +72,7 @@ export function provision({ account, region, bucket, cdn, ci }: AwsStore): Infra
     url,
     environment: { ...storeEnvironment(bucket, region), IMAGES_URL: url },
     ready: [images, ...ready],
+    cdn: domainName,
     previewRole: access.previewRoleArn,
     deployRole: access.deployRoleArn,
   };
@@ -81,6 +84,8 @@ const sessionMarginMinutes = 15;
 /** A CDN, and what its settings are made of: nothing, where it is not this stack's to look at. */
 interface Cdn {
   url: pulumi.Output<string>;
+  /** The name that CloudFront gave it. */
+  domainName?: pulumi.Output<string>;
   distributionArn: pulumi.Output<string>;
   cdnPolicyArns?: pulumi.Output<string[]>;
   certificateArn?: pulumi.Output<string | undefined>;
@@ -94,6 +99,7 @@ function provisionCdn(cdn: CdnConfig, images: ImageStore, opts: pulumi.Component
   const own = new ImageCdn("cdn", { originDomain: images.originDomain, ...cdn }, opts);
   return {
     url: own.url,
+    domainName: own.domainName,
     distributionArn: own.distributionArn,
     cdnPolicyArns: own.policyArns,
     certificateArn: own.certificateArn,

@@ -20,6 +20,8 @@ export interface Outputs {
   pinned: string;
   /** The last commit that touched image/: the newest build. */
   newest: string;
+  /** The name that CloudFront gave to this stack's distribution: what a domain points to. */
+  cdn?: pulumi.Input<string> | undefined;
   /** ARNs of the roles that the workflows assume, where this stack provisions them. */
   previewRole?: pulumi.Input<string>;
   deployRole?: pulumi.Input<string>;
@@ -47,8 +49,8 @@ async function deploy(root: string): Promise<Outputs> {
   });
   for (const problem of move.warnings) await pulumi.log.warn(problem);
 
-  const { url, environment, ready, ...roles } = await place(config.store);
-  const outputs = { url, bucket: config.store.bucket, pinned: config.latest ?? "", newest, ...roles };
+  const { url, environment, ready, ...provisioned } = await place(config.store);
+  const outputs = { url, bucket: config.store.bucket, pinned: config.latest ?? "", newest, ...provisioned };
   if (config.store.kind === "aws" && move.isFirst && process.env.CI === undefined) {
     await pulumi.log.warn(
       "nothing was promoted yet: this sets up the infrastructure, images come with the first merge (or with CI=true)",
@@ -92,7 +94,7 @@ async function lookInto(store: ReadyStore | AwsStore): Promise<Store> {
 }
 
 type Place = Pick<Infrastructure, "environment" | "ready"> &
-  Pick<Outputs, "url" | "previewRole" | "deployRole">;
+  Pick<Outputs, "url" | "cdn" | "previewRole" | "deployRole">;
 
 /** Where images go and are served from: what is there already, or what this stack provisions. */
 async function place(store: ReadyStore | AwsStore): Promise<Place> {

@@ -31,6 +31,8 @@ const originId = "images";
 export class ImageCdn extends pulumi.ComponentResource {
   /** Public base URL, without a slash at its end: of the domain where there is one. */
   readonly url: pulumi.Output<string>;
+  /** The name that CloudFront gave it: what the domain's records point to. */
+  readonly domainName: pulumi.Output<string>;
   readonly distributionArn: pulumi.Output<string>;
   /** The distribution's origin access control, cache policies and response headers policy. */
   readonly policyArns: pulumi.Output<string[]>;
@@ -48,6 +50,7 @@ export class ImageCdn extends pulumi.ComponentResource {
     const distribution = createDistribution();
     createRecords();
 
+    this.domainName = distribution.domainName;
     this.distributionArn = distribution.arn;
     this.policyArns = pulumi.all(
       [originAccess, cache.immutable, cache.pointer, headers].map(({ arn }) => arn),

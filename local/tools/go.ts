@@ -149,9 +149,9 @@ async function makeExecutable(folder: string): Promise<void> {
   }
 }
 
-/** Removes Go's caches (up to 4 GB) when the tools are built. */
+/** Removes Go's caches (up to 4 GB): the tools are built. */
 export async function removeGoCaches(paths: PlatformPaths): Promise<void> {
   const folder = goFolder(paths);
   if (!existsSync(folder)) return;
-  await step("Go: removing its caches, as all tools are built", () => rm(folder, { recursive: true }));
+  await step("Go: removing its caches", () => rm(folder, { recursive: true }));
 }

@@ -69,6 +69,9 @@ export async function ensureZizmor(paths: PlatformPaths): Promise<string> {
     });
     await mkdir(path.dirname(file), { recursive: true });
     await rename(path.join(temporary, "bin", "zizmor"), file);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`zizmor could not be installed from PyPI: ${error.message}`);
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }

@@ -109,6 +109,7 @@ describe.sequential(
       for (const key of ["domain", "zone"]) await laptop.setConfig(key, undefined);
       const { outputs } = await laptop.up();
       expect(outputs["url"]).toMatch(/^https:\/\/localhost:\d+$/);
+      expect(outputs["url"]).toBe(`https://${outputs["cdn"] as string}`);
       expect(outputs["previewRole"]).toBe(`arn:aws:iam::${account}:role/runner-images-prod-preview`);
       expect(outputs["deployRole"]).toBe(`arn:aws:iam::${account}:role/runner-images-prod-deploy`);
       // The recording provider makes no bucket: this is the one that it would have made.
