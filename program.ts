@@ -51,7 +51,7 @@ async function deploy(root: string): Promise<Outputs> {
 
   const { url, environment, ready, ...provisioned } = await place(config.store);
   const outputs = { url, bucket: config.store.bucket, pinned: config.latest ?? "", newest, ...provisioned };
-  if (config.store.kind === "aws" && move.isFirst && process.env.CI === undefined) {
+  if (config.store.kind === "aws" && move.isFirst && !process.env.CI) {
     await pulumi.log.warn(
       "nothing was promoted yet: this sets up the infrastructure, images come with the first merge (or with CI=true)",
     );

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { deployPolicy } from "./policies/deploy-policy.js";
 import type { PolicyDocument } from "./policies/document.js";
 import { previewPolicy, type PolicyScope } from "./policies/preview-policy.js";
-import { subjects, trustPolicy } from "./policies/trust-policy.js";
+import { audience, issuer, subjects, trustPolicy } from "./policies/trust-policy.js";
 
 export interface CiAccessArgs {
   account: string;
@@ -16,10 +16,6 @@ export interface CiAccessArgs {
   /** What the roles work on, but for the roles themselves. */
   resources: pulumi.Input<Omit<PolicyScope, "account" | "roleArns" | "providerArn">>;
 }
-
-/** GitHub's issuer of tokens for workflows, and what AWS expects them to be made out to. */
-const issuer = "token.actions.githubusercontent.com";
-const audience = "sts.amazonaws.com";
 
 /** The one OIDC provider that an account can have for GitHub. */
 export function oidcProviderArn(account: string): string {

@@ -1,5 +1,6 @@
 import * as github from "@pulumi/github";
 import * as pulumi from "@pulumi/pulumi";
+import { deployEnvironment } from "./policies/trust-policy.js";
 
 export interface GitHubRepositoryArgs {
   owner: string;
@@ -26,8 +27,6 @@ export const workflowVariables = [
 ] as const;
 export type WorkflowVariable = (typeof workflowVariables)[number];
 
-/** The environment of deploy.yml, which the deploy role is bound to. */
-export const deployEnvironment = "production";
 const mainBranch = "main";
 /** The one required check: the job of pull-request.yml that sums up the others. */
 export const requiredCheck = "finish";

@@ -1,6 +1,11 @@
 import { policyDocument, type PolicyDocument } from "./document.js";
 
-const issuer = "token.actions.githubusercontent.com";
+/** GitHub's issuer of tokens for workflows, and what AWS expects them to be made out to. */
+export const issuer = "token.actions.githubusercontent.com";
+export const audience = "sts.amazonaws.com";
+
+/** The environment of deploy.yml, which GitHub limits to main (components/github-repository.ts). */
+export const deployEnvironment = "production";
 
 /**
  * The subjects of GitHub's tokens that may have a role.
@@ -14,7 +19,7 @@ export function subjects(repository: string, role: "preview" | "deploy"): string
       return [`repo:${repository}:pull_request`, `repo:${repository}:ref:refs/heads/main`];
     case "deploy":
       // GitHub gives this subject only to a job that passed the environment's rules: main only.
-      return [`repo:${repository}:environment:production`];
+      return [`repo:${repository}:environment:${deployEnvironment}`];
   }
 }
 
@@ -35,7 +40,7 @@ export function trustPolicy({
       Principal: { Federated: providerArn },
       Action: ["sts:AssumeRoleWithWebIdentity"],
       Condition: {
-        StringEquals: { [`${issuer}:aud`]: "sts.amazonaws.com", [`${issuer}:sub`]: subjects },
+        StringEquals: { [`${issuer}:aud`]: audience, [`${issuer}:sub`]: subjects },
       },
     },
   );

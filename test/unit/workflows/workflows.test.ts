@@ -5,11 +5,11 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { machineName, parseLocks } from "../../../.github/scripts/stranded-lock.js";
 import {
-  deployEnvironment,
   queueTimeoutMinutes,
   requiredCheck,
   workflowVariables,
 } from "../../../components/github-repository.js";
+import { deployEnvironment } from "../../../components/policies/trust-policy.js";
 import { checkout } from "../../../local/paths.js";
 
 interface Step {
