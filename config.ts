@@ -29,17 +29,19 @@ const common = {
   mergeQueue: oneOf("true", "false").transform((value) => value === "true"),
   deployMinutes: integer(
     30,
-    705,
-    "must be 30 to 705 minutes: the deploy role's session has to outlast the build, and AWS ends a session after 12 hours",
+    345,
+    "must be 30 to 345 minutes: the deploy role's session outlasts the build by 15, and GitHub ends a job after 6 hours",
   ),
 };
 
+const bucketName = text(
+  /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/,
+  "must be a bucket's name: 3 to 63 lowercase letters, digits and hyphens",
+);
+
 /** Keys of the store `aws`. */
 const aws = {
-  bucket: text(
-    /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/,
-    "must be a bucket's name: 3 to 63 lowercase letters, digits and hyphens",
-  ),
+  bucket: bucketName,
   domain: text(
     /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/,
     "must be a domain name like images.example.com",
@@ -57,11 +59,13 @@ const aws = {
     /^arn:aws:cloudfront::\d{12}:distribution\/[A-Z0-9]+$/,
     "must be the ARN of a CloudFront distribution",
   ).optional(),
-  accessLogBucket: z.string().optional(),
-  repository: text(
-    /^([\w-]+\/[\w.-]+|[\w-]+@\d+\/[\w.-]+@\d+)$/,
-    "must be owner/name, or owner@ID/name@ID where GitHub's subjects hold IDs (docs/first-deploy.md)",
-  ),
+  accessLogBucket: bucketName.optional(),
+  repository: z
+    .string()
+    .refine(
+      (subject) => readRepository(subject) !== null,
+      "must be owner/name, or owner@ID/name@ID where GitHub's subjects hold IDs (docs/first-deploy.md)",
+    ),
   state: text(/^s3:\/\/[a-z0-9.-]+$/, "must be Pulumi's state backend, like s3://my-pulumi-state"),
   stateKey: text(
     /^alias\/[\w/-]+$/,
@@ -69,7 +73,8 @@ const aws = {
   ),
 };
 
-const schema = z.discriminatedUnion(
+/** Every key of a stack, as each store knows them. */
+export const schema = z.discriminatedUnion(
   "store",
   [
     z.strictObject({ ...common, store: z.literal("aws"), ...aws }),
@@ -254,22 +259,22 @@ export function storeEnvironment(bucket: string, region: string): Record<string,
 function awsStore(given: Given<"aws">, values: Record<string, string>): AwsStore {
   const { bucket, repository, oidcProvider, approvals, mergeQueue, deployMinutes, state, stateKey } = given;
   const { region, account } = awsProvider(values);
-  const store: Omit<AwsStore, "placeholders"> = {
+  return {
     kind: "aws",
     account,
     region,
     bucket,
     cdn: readCdn(given, account),
     ci: {
-      repository: readRepository(repository),
+      repository: readRepository(repository)!,
       oidcProvider,
       approvals,
       mergeQueue,
       deployMinutes,
       state: { bucket: state.slice("s3://".length), key: stateKey },
     },
+    placeholders: findPlaceholders(given, account),
   };
-  return { ...store, placeholders: findPlaceholders(given, account) };
 }
 
 /** The settings of Pulumi's own AWS provider, which this stack cannot do without. */
@@ -329,17 +334,14 @@ function readCdn(given: Given<"aws">, account: string): CdnConfig {
   return { kind: "own", domain, zone, certificate, accessLogBucket };
 }
 
-function readRepository(subject: string): Repository {
-  const [, owner, ownerId, name, repositoryId] = /^([\w-]+)(?:@(\d+))?\/([\w.-]+)(?:@(\d+))?$/.exec(subject)!;
-  return {
-    owner: owner!,
-    name: name!,
-    subject,
-    ids:
-      ownerId === undefined || repositoryId === undefined
-        ? undefined
-        : { owner: Number(ownerId), repository: Number(repositoryId) },
-  };
+/** Null: neither owner/name nor owner@ID/name@ID. */
+function readRepository(subject: string): Repository | null {
+  const pattern = /^(?<owner>[\w-]+)(@(?<ownerId>\d+))?\/(?<name>[\w.-]+)(@(?<id>\d+))?$/;
+  const { owner, ownerId, name, id } = pattern.exec(subject)?.groups ?? {};
+  if (owner === undefined || name === undefined || (ownerId === undefined) !== (id === undefined))
+    return null;
+  const ids = ownerId === undefined ? undefined : { owner: Number(ownerId), repository: Number(id) };
+  return { owner, name, subject, ids };
 }
 
 /** Values that no team can have: they are reserved (RFC 2606), impossible, or those of the committed file. */
@@ -354,9 +356,7 @@ function findPlaceholders(given: Given<"aws">, account: string): Placeholder[] {
     ["state", given.state, /^s3:\/\/example-/],
   ];
   return checks.flatMap(([key, value, pattern]) =>
-    value !== undefined && pattern.test(value)
-      ? [{ key: qualified(key), value, fix: howToSet(key).replace(/^set it: /, "") }]
-      : [],
+    value !== undefined && pattern.test(value) ? [{ key: qualified(key), value, fix: setCommand(key) }] : [],
   );
 }
 
@@ -393,14 +393,19 @@ function explain(issue: z.core.$ZodIssue, given: Record<string, unknown>): UserE
 }
 
 function howToSet(key: string): string {
+  const unpin = key === "latest" ? ", or unpin: pulumi config rm latest" : "";
+  return `set it: ${setCommand(key)}${unpin}`;
+}
+
+function setCommand(key: string): string {
   switch (key) {
     case "latest":
-      return "set it: pulumi config set latest <commit>, or unpin: pulumi config rm latest";
+      return "pulumi config set latest <commit>";
     case "architectures":
-      return "set it: pulumi config set --path 'architectures[0]' x86_64";
+      return "pulumi config set --path 'architectures[0]' x86_64";
     case "aws:allowedAccountIds":
-      return "set it: pulumi config set --path --type string 'aws:allowedAccountIds[0]' <account>";
+      return "pulumi config set --path --type string 'aws:allowedAccountIds[0]' <account>";
     default:
-      return `set it: pulumi config set ${key} <value>`;
+      return `pulumi config set ${key} <value>`;
   }
 }

@@ -1,3 +1,4 @@
+import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import { CiAccess } from "./components/ci-access.js";
 import { GitHubRepository } from "./components/github-repository.js";
@@ -19,10 +20,13 @@ export interface Infrastructure {
 }
 
 /** The production stack's own bucket, CDN, roles and rules. Loaded for the store `aws` only: its SDKs are large. */
-export function provision({ account, region, bucket, cdn, ci }: AwsStore): Infrastructure {
+export function provision({ account, region, bucket, cdn, ci, placeholders }: AwsStore): Infrastructure {
+  // It refuses every account but ours, so a preview with the placeholder of an account has to do without that.
+  const isOurs = placeholders.every(({ key }) => key !== "aws:allowedAccountIds");
+  const provider = new aws.Provider("aws", { region, ...(isOurs && { allowedAccountIds: [account] }) });
   // All of it, since `pulumi destroy` deletes what is not protected before it refuses the rest: it must not take the roles, or the
   // rules that guard main, from a stack that goes on.
-  const kept = { protect: true };
+  const kept = { protect: true, providers: [provider] };
   const images = new ImageStore("images", { bucket }, kept);
   const { url, domainName, ready, ...served } = provisionCdn(cdn, images, kept);
   images.allow(served.distributionArn);
@@ -65,7 +69,7 @@ export function provision({ account, region, bucket, cdn, ci }: AwsStore): Infra
         PULUMI_BACKEND_URL: `s3://${ci.state.bucket}`,
       },
     },
-    kept,
+    { protect: true },
   );
 
   return {

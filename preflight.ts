@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { oidcProviderArn } from "./components/ci-access.js";
 import type { AwsStore, Placeholder, Repository } from "./config.js";
 import { UserError } from "./release/errors.js";
-import { explainStoreError } from "./release/store-errors.js";
+import { explainCredentials } from "./release/store-errors.js";
 
 /** Milliseconds that AWS or GitHub may take to connect, and to answer: a wait without end would end in an empty program. */
 const connectionTimeout = 5_000;
@@ -56,7 +56,12 @@ async function callerAccount({ account, region }: AwsStore): Promise<string> {
     const { Account = "unknown" } = await client.send(new GetCallerIdentityCommand({}));
     return Account;
   } catch (error) {
-    throw explainStoreError(error, `AWS account ${account} (config aws:allowedAccountIds)`);
+    const where = `AWS account ${account} (config aws:allowedAccountIds)`;
+    const explained = explainCredentials(error, where);
+    if (explained !== null) throw explained;
+    throw new UserError(
+      `${where} cannot be asked who is calling (${lastLine(error)}); check the region (pulumi config set aws:region <region>), AWS_PROFILE and the connection`,
+    );
   } finally {
     client.destroy();
   }
@@ -89,6 +94,8 @@ async function checkOidcProvider({ ci, account }: AwsStore): Promise<void> {
 
 /** What GitHub says of a repository, as far as it is needed here. */
 interface RepositoryAnswer {
+  /** owner/name as they are now: GitHub answers for old names too, and in any case. */
+  full_name: string;
   id: number;
   owner: { id: number };
 }
@@ -118,6 +125,11 @@ async function checkRepository({ owner, name, ids }: Repository): Promise<void> 
     );
   }
   const found = (await response.json()) as RepositoryAnswer;
+  if (found.full_name !== `${owner}/${name}`) {
+    throw new UserError(
+      `${key} is ${owner}/${name}, which is called ${found.full_name} now, and so in the tokens that AWS compares; correct it: pulumi config set repository ${found.full_name}`,
+    );
+  }
   if (ids !== undefined && (ids.repository !== found.id || ids.owner !== found.owner.id)) {
     const actual = `${owner}@${found.owner.id}/${name}@${found.id}`;
     throw new UserError(

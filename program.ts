@@ -7,7 +7,7 @@ import { UserError } from "./release/errors.js";
 import { imageName } from "./release/keys.js";
 import { planMove } from "./release/plan.js";
 import { lastImageCommit } from "./release/source.js";
-import { emptyStore, findStore, openStore, type Store } from "./release/store.js";
+import { emptyStore, findStore, openStore, type BucketReader } from "./release/store.js";
 
 /** What a person needs after an update: `pulumi stack output`. */
 export interface Outputs {
@@ -85,12 +85,19 @@ async function deploy(root: string): Promise<Outputs> {
 }
 
 /** The bucket as it is now. What this stack is still to provision holds nothing yet. */
-async function lookInto(store: ReadyStore | AwsStore): Promise<Store> {
+async function lookInto(store: ReadyStore | AwsStore): Promise<BucketReader> {
   if (store.kind !== "aws") return openStore(store.bucket, { ...process.env, ...store.environment });
   const { preflight } = await import("./preflight.js");
   if (!(await preflight(store))) return emptyStore;
-  const environment = { ...process.env, AWS_REGION: store.region };
-  return (await findStore(store.bucket, environment)) ?? emptyStore;
+  const { bucket, region } = store;
+  try {
+    return (await findStore(bucket, { ...process.env, AWS_REGION: region })) ?? emptyStore;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(
+      `config runner-images:bucket is ${bucket}, which cannot be used: ${error.message}; where the name is taken by another account, or by another region than ${region}: pulumi config set bucket <name>`,
+    );
+  }
 }
 
 type Place = Pick<Infrastructure, "environment" | "ready"> &

@@ -97,13 +97,19 @@ export class GitHubRepository extends pulumi.ComponentResource {
       parts,
     );
 
+    // A workflow of a branch must not approve its own pull request, and gets no more than it asks for.
+    new github.WorkflowRepositoryPermissions(
+      `${name}-workflow-permissions`,
+      { repository, canApprovePullRequestReviews: false, defaultWorkflowPermissions: "read" },
+      parts,
+    );
+
     // The workflows are the same for every team; what differs is here.
     for (const variableName of workflowVariables) {
       new github.ActionsVariable(
         `${name}-variable-${variableName.toLowerCase().replaceAll("_", "-")}`,
         { repository, variableName, value: args.variables[variableName] },
-        // They guard nothing, and come and go with what the workflows need.
-        { ...parts, protect: false },
+        parts,
       );
     }
 

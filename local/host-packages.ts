@@ -55,6 +55,9 @@ export const checkNeeds: HostNeed[] = [
   { need: "shellcheck", package: "shellcheck" },
 ];
 
+/** What `npm test` needs beyond what it runs: the certificate of an HTTPS server is made with it. */
+export const testNeeds: HostNeed[] = [{ need: "openssl", package: "openssl" }];
+
 /** What building and booting images of these architectures needs on a machine. */
 export function hostNeeds(architectures: readonly Architecture[], host: Host): HostNeed[] {
   const needs = { ...always };

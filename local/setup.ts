@@ -1,16 +1,16 @@
 import path from "node:path";
 import { UserError } from "../release/errors.js";
 import type { Architecture } from "../release/keys.js";
-import { exclusively } from "../release/lock.js";
 import { platformEnvironment } from "./environment.js";
 import { hostNeeds, installPackages, missingPackages, type Host } from "./host-packages.js";
 import type { PlatformPaths } from "./paths.js";
 import { configuredArchitectures } from "./stack-file.js";
+import { settingUp } from "./setting-up.js";
 import { ensureCommandPlugin, type PluginOptions } from "./plugins.js";
 import { ensureEngine, findEngine } from "./tools/engine.js";
 import { packagesForGo, removeGoCaches } from "./tools/go.js";
 import { ensureTool, toolFile, versitygw } from "./tools/go-tools.js";
-import { ensurePacker, findPacker } from "./tools/packer.js";
+import { ensurePacker, packagesForPacker } from "./tools/packer.js";
 import { isExecutable, which } from "./which.js";
 
 export interface SetUpOptions extends PluginOptions {
@@ -20,7 +20,7 @@ export interface SetUpOptions extends PluginOptions {
 
 /** Makes everything available that the local platform runs. Takes a fraction of a second when all is there. */
 export async function setUp(paths: PlatformPaths, options: SetUpOptions): Promise<void> {
-  await inTurn(paths, async () => {
+  await settingUp(paths, async () => {
     const needs = hostNeeds(options.architectures ?? (await configuredArchitectures(paths.root)), host());
     await installPackages([...(await missingPackages(needs)), ...(await packagesForTools(paths))], paths);
     const engine = await ensureEngine(paths);
@@ -38,12 +38,10 @@ export async function setUp(paths: PlatformPaths, options: SetUpOptions): Promis
  */
 export async function setUpRelease(paths: PlatformPaths, architectures: Architecture[]): Promise<string[]> {
   const tools: string[] = [];
-  await inTurn(paths, async () => {
+  await settingUp(paths, async () => {
     if (architectures.length > 0) {
       const needs = hostNeeds(architectures, host()).filter(({ need }) => need !== "nginx");
-      const noPacker = (await findPacker(paths)) === undefined;
-      const packer = noPacker ? ["optional:packer", ...(await packagesForGo())] : [];
-      await installPackages([...(await missingPackages(needs)), ...packer], paths);
+      await installPackages([...(await missingPackages(needs)), ...(await packagesForPacker(paths))], paths);
     }
     const engine = await ensureEngine(paths);
     if (!(await hasLanguageHost(engine))) {
@@ -69,21 +67,9 @@ function host(): Host {
   return { arch: process.arch, isRoot: process.getuid?.() === 0 };
 }
 
-/** One set-up of a checkout at a time. */
-function inTurn(paths: PlatformPaths, work: () => Promise<void>): Promise<void> {
-  return exclusively(path.join(paths.tools, "setup"), "the set-up of this checkout", work, 60 * 60);
-}
-
 /** What apt can add so that the tools can be had: Packer itself, and Go where one of them has to be built. */
 async function packagesForTools(paths: PlatformPaths): Promise<string[]> {
-  const noPacker = (await findPacker(paths)) === undefined;
   const mustBuild =
-    noPacker ||
-    (await findEngine(paths)) === undefined ||
-    !(await isExecutable(await toolFile(versitygw, paths)));
-  const noGo = (await which("go")) === undefined;
-  return [
-    ...(noPacker ? ["optional:packer"] : []),
-    ...(mustBuild && noGo ? ["golang-go", "ca-certificates"] : []),
-  ];
+    (await findEngine(paths)) === undefined || !(await isExecutable(await toolFile(versitygw, paths)));
+  return [...(await packagesForPacker(paths)), ...(mustBuild ? await packagesForGo() : [])];
 }

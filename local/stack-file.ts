@@ -5,18 +5,18 @@ import { architectures, type Architecture } from "../release/keys.js";
 import { stackName } from "./environment.js";
 
 /**
- * Values of the local stack's file that are needed outside the program. The program checks them and says what is wrong with them;
+ * Values of a stack's file that are needed outside the program. The program checks them and says what is wrong with them;
  * here they only choose packages and are shown.
  */
-async function readStackFile(root: string): Promise<(key: string) => unknown> {
-  const text = await readFile(path.join(root, `Pulumi.${stackName}.yaml`), "utf8").catch(() => "");
-  const stack = parse(text) as { config?: Record<string, unknown> } | null;
-  return (key) => stack?.config?.[`runner-images:${key}`];
+async function readStackFile(root: string, stack = stackName): Promise<(key: string) => unknown> {
+  const text = await readFile(path.join(root, `Pulumi.${stack}.yaml`), "utf8").catch(() => "");
+  const parsed = parse(text) as { config?: Record<string, unknown> } | null;
+  return (key) => parsed?.config?.[`runner-images:${key}`];
 }
 
-/** What the local stack builds; the default is Pulumi.yaml's. */
-export async function configuredArchitectures(root: string): Promise<Architecture[]> {
-  const configured = (await readStackFile(root))("architectures");
+/** What a stack builds, by default the local one; the default of the setting is Pulumi.yaml's. */
+export async function configuredArchitectures(root: string, stack = stackName): Promise<Architecture[]> {
+  const configured = (await readStackFile(root, stack))("architectures");
   return Array.isArray(configured) ? architectures.filter((arch) => configured.includes(arch)) : ["x86_64"];
 }
 

@@ -1,6 +1,6 @@
-import type { Architecture } from "./keys.js";
+import { keys, type Architecture } from "./keys.js";
 import { agrees, nextSeq, readPointer } from "./pointer.js";
-import type { Store } from "./store.js";
+import type { BucketReader } from "./store.js";
 import { UserError } from "./errors.js";
 import { prove } from "./verify.js";
 
@@ -11,7 +11,7 @@ export interface Move {
   seq: number;
   /** True where `commit` is still to be built and boot-tested: the move has to wait for that. */
   needsBuild: boolean;
-  /** True where nothing was ever promoted. */
+  /** True where nothing was ever promoted, and nothing of `newest` published. */
   isFirst: boolean;
   /** What is wrong with an image that stays live all the same. One line each. */
   warnings: string[];
@@ -24,7 +24,7 @@ export interface Move {
  * @throws UserError naming what the pinned commit lacks
  */
 export async function planMove(
-  store: Store,
+  store: BucketReader,
   given: { newest: string; pinned: string | undefined; architectures: readonly Architecture[]; now?: Date },
 ): Promise<Move> {
   const { newest, pinned, architectures, now = new Date() } = given;
@@ -43,7 +43,7 @@ export async function planMove(
     commit,
     seq: nextSeq(stored, commit),
     needsBuild: pinned === undefined && problems.length > 0,
-    isFirst: stored.head === null,
+    isFirst: stored.head === null && (await store.list(keys.imagesPrefix(newest))).length === 0,
     warnings: isLive ? problems.map((problem) => `the live image ${commit}: ${problem}`) : [],
   };
 }

@@ -17,10 +17,15 @@ export interface StoredPointer {
 
 const entryPattern = /^pointer\/(\d{8})\.json$/;
 
-/** The numbers of all moves, oldest first. */
+/**
+ * The numbers of all moves, oldest first. They have no gap: an entry behind one was not made by a move, and would otherwise be the newest
+ * for good, since nobody can delete it.
+ */
 export async function readLog(store: StoreReader): Promise<number[]> {
   const found = await store.list(keys.pointerPrefix);
-  return found.flatMap((key) => entryPattern.exec(key)?.[1] ?? []).map(Number);
+  const numbers = found.flatMap((key) => entryPattern.exec(key)?.[1] ?? []).map(Number);
+  const gap = numbers.findIndex((number, index) => number !== index + 1);
+  return gap === -1 ? numbers : numbers.slice(0, gap);
 }
 
 /** One move of the log. @throws UserError where it is not valid */

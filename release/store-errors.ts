@@ -46,14 +46,8 @@ export function explainStoreError(error: unknown, where: string): unknown {
 
   if (name === "NoSuchBucket")
     return user(`${where} does not exist: create it with pulumi up, or correct BUCKET`);
-  if (noCredentials.has(name))
-    return user(
-      `no credentials for ${where}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE`,
-    );
-  if (wrongCredentials.has(name))
-    return user(
-      `${where} refuses the credentials (${name}): check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN`,
-    );
+  const credentials = explainCredentials(error, where);
+  if (credentials !== null) return credentials;
   if (status === 403)
     return user(
       `${where} denies this to the credentials in use (${name}): they need to list, read and write it`,
@@ -66,6 +60,22 @@ export function explainStoreError(error: unknown, where: string): unknown {
   if (status !== undefined && status >= 500)
     return user(`${where} answers ${status} (${name}): try again later`);
   return error;
+}
+
+/** The line about credentials that are absent or not accepted; null where they are not what is wrong. */
+export function explainCredentials(error: unknown, where: string): UserError | null {
+  const { name = "" } = error as Failure;
+  if (noCredentials.has(name))
+    return new UserError(
+      `no credentials for ${where}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE`,
+      { cause: error },
+    );
+  if (wrongCredentials.has(name))
+    return new UserError(
+      `${where} refuses the credentials (${name}): check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN`,
+      { cause: error },
+    );
+  return null;
 }
 
 /** The HTTP status of an S3 error, or undefined. */

@@ -40,10 +40,14 @@ export interface StoreReader {
   list(prefix: string): Promise<string[]>;
 }
 
-/** The bucket as the rules of this project see it: small enough to be held in memory by a test. */
-export interface Store extends StoreReader {
+/** All that can be read of a bucket. */
+export interface BucketReader extends StoreReader {
   /** Null: there is no such object. */
   head(key: string): Promise<ObjectFacts | null>;
+}
+
+/** The bucket as the rules of this project see it: small enough to be held in memory by a test. */
+export interface Store extends BucketReader {
   /**
    * Writes an object that must not change any more. The same content there already is success.
    * @throws ConflictError where there is other content
@@ -360,18 +364,12 @@ export async function findStore(bucket: string, environment: NodeJS.ProcessEnv):
 }
 
 /** What a bucket holds that is still to be made. */
-export const emptyStore: Store = {
+export const emptyStore: BucketReader = {
   where: "a bucket that is not there yet",
   head: () => Promise.resolve(null),
   get: () => Promise.resolve(null),
   list: () => Promise.resolve([]),
-  create: nothingToWriteTo,
-  replace: nothingToWriteTo,
 };
-
-function nothingToWriteTo(): never {
-  throw new Error("a bucket that is not there yet is only read, for a plan");
-}
 
 /** Whether what is sent cannot be changed on its way: it is encrypted, or never leaves this machine. */
 function isSheltered(endpoint: string | undefined): boolean {

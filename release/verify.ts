@@ -1,6 +1,6 @@
 import { imageName, keys, type Architecture } from "./keys.js";
 import { bootRecord, manifest, type BuildFacts, type Manifest } from "./records.js";
-import { parseJson, type Store } from "./store.js";
+import { parseJson, type BucketReader } from "./store.js";
 
 const dayMs = 24 * 60 * 60 * 1000;
 /** GitHub gives no more jobs to a runner release about this long after a newer one appeared. */
@@ -12,7 +12,7 @@ const runnerGraceDays = 30;
  * @returns what is missing, one line each; empty: proven
  */
 export async function prove(
-  store: Store,
+  store: BucketReader,
   commit: string,
   architectures: readonly Architecture[],
   now: Date,
@@ -26,7 +26,7 @@ export async function prove(
 }
 
 async function proveOne(
-  store: Store,
+  store: BucketReader,
   commit: string,
   arch: Architecture,
   published: string[],
@@ -58,7 +58,7 @@ async function proveOne(
   );
 }
 
-async function proveDisk(store: Store, { commit, arch, compressed }: Manifest): Promise<string[]> {
+async function proveDisk(store: BucketReader, { commit, arch, compressed }: Manifest): Promise<string[]> {
   const key = keys.disk(commit, arch);
   const disk = await store.head(key);
   if (disk === null) return [`${key} is missing`];
@@ -67,7 +67,7 @@ async function proveDisk(store: Store, { commit, arch, compressed }: Manifest): 
   return [];
 }
 
-async function proveSha256(store: Store, { commit, arch, disk }: Manifest): Promise<string[]> {
+async function proveSha256(store: BucketReader, { commit, arch, disk }: Manifest): Promise<string[]> {
   const key = keys.diskSha256(commit, arch);
   const stored = await store.get(key);
   if (stored === null) return [`${key} is missing`];
@@ -76,7 +76,7 @@ async function proveSha256(store: Store, { commit, arch, disk }: Manifest): Prom
 }
 
 async function proveBoot(
-  store: Store,
+  store: BucketReader,
   { commit, arch, disk }: Manifest,
   published: string[],
 ): Promise<string[]> {
@@ -96,7 +96,7 @@ async function proveBoot(
 
 /** Why the newest boot test failed; null where none did. */
 async function lastFailure(
-  store: Store,
+  store: BucketReader,
   commit: string,
   arch: Architecture,
   published: string[],

@@ -57,8 +57,3 @@ async function firstLine(file: string): Promise<string> {
 export function workflows(files: string[]): string[] {
   return files.filter((name) => /^\.github\/workflows\/[^/]+\.ya?ml$/.test(name));
 }
-
-/** What belongs to the workflows and is audited with them: actions of our own, and Dependabot's configuration. */
-export function actionsAndDependabot(files: string[]): string[] {
-  return files.filter((name) => /(^|\/)action\.ya?ml$|^\.github\/dependabot\.ya?ml$/.test(name));
-}

@@ -11,16 +11,16 @@ import { execa } from "execa";
 import { platformEnvironment } from "../local/environment.js";
 import { checkNeeds, installPackages, missingPackages } from "../local/host-packages.js";
 import { checkout, platformPaths } from "../local/paths.js";
+import { settingUp } from "../local/setting-up.js";
 import { goFolder, packagesForGo, removeGoCaches } from "../local/tools/go.js";
 import { actionlint, ensureTool, toolFile } from "../local/tools/go-tools.js";
-import { ensurePacker, findPacker } from "../local/tools/packer.js";
+import { ensurePacker, packagesForPacker } from "../local/tools/packer.js";
 import { ensureZizmor, packagesForZizmor } from "../local/tools/zizmor.js";
 import { isExecutable, which } from "../local/which.js";
 import { describeError, UserError } from "../release/errors.js";
-import { exclusively } from "../release/lock.js";
 import { duration, say, step } from "../release/progress.js";
 import { cancellation } from "../release/run.js";
-import { actionsAndDependabot, checkoutFiles, shellScripts, workflows } from "./check-files.js";
+import { checkoutFiles, shellScripts, workflows } from "./check-files.js";
 
 interface Check {
   name: string;
@@ -46,7 +46,7 @@ const checks: Check[] = [
   },
   {
     name: "packer-fmt",
-    packages: packagesForPacker,
+    packages: () => packagesForPacker(paths),
     program: requirePacker,
     run: async (program) => {
       const env = await platformEnvironment(paths);
@@ -55,14 +55,14 @@ const checks: Check[] = [
   },
   {
     name: "packer-validate",
-    packages: packagesForPacker,
+    packages: () => packagesForPacker(paths),
     program: requirePacker,
     run: validateTemplate,
   },
   {
     name: "actionlint",
     packages: async () => [...(await missingPackages(checkNeeds)), ...(await packagesForActionlint())],
-    program: () => settingUp(() => ensureTool(actionlint, paths)),
+    program: () => settingUp(paths, () => ensureTool(actionlint, paths)),
     run: async (program) => {
       const files = found(workflows(await checkoutFiles(checkout)), "workflow");
       // Named by its path: a shellcheck which actionlint does not find, it does without.
@@ -73,10 +73,9 @@ const checks: Check[] = [
   {
     name: "zizmor",
     packages: async () => [...(await missingPackages(checkNeeds)), ...(await packagesForZizmor(paths))],
-    program: () => settingUp(() => ensureZizmor(paths)),
+    program: () => settingUp(paths, () => ensureZizmor(paths)),
     run: async (program) => {
-      const all = await checkoutFiles(checkout);
-      const files = [...found(workflows(all), "workflow"), ...actionsAndDependabot(all)];
+      const files = found(workflows(await checkoutFiles(checkout)), "workflow");
       await tool(program, ["--offline", "--strict-collection", "--no-progress", "--color=never", ...files]);
     },
   },
@@ -115,11 +114,6 @@ function found(files: string[], what: string): string[] {
   return files;
 }
 
-/** Takes turns with every other set-up of this checkout. */
-function settingUp<T>(work: () => Promise<T>): Promise<T> {
-  return exclusively(path.join(paths.tools, "setup"), "the set-up of this checkout", work, 60 * 60);
-}
-
 async function requireShellcheck(): Promise<string> {
   const shellcheck = await which("shellcheck");
   if (shellcheck !== undefined) return shellcheck;
@@ -127,11 +121,7 @@ async function requireShellcheck(): Promise<string> {
 }
 
 function requirePacker(): Promise<string> {
-  return settingUp(async () => ensurePacker(paths, await platformEnvironment(paths)));
-}
-
-async function packagesForPacker(): Promise<string[]> {
-  return (await findPacker(paths)) === undefined ? ["optional:packer", ...(await packagesForGo())] : [];
+  return settingUp(paths, async () => ensurePacker(paths, await platformEnvironment(paths)));
 }
 
 async function packagesForActionlint(): Promise<string[]> {
@@ -170,7 +160,7 @@ async function validateTemplate(packer: string): Promise<void> {
 /** Adds what the checks need with one call of apt. Without it go on: those that can run do, the others say what they lack. */
 async function installWhatIsMissing(asked: Check[]): Promise<void> {
   try {
-    await settingUp(async () => {
+    await settingUp(paths, async () => {
       const packages = new Set<string>();
       for (const check of asked) for (const name of (await check.packages?.()) ?? []) packages.add(name);
       await installPackages([...packages], paths);
@@ -210,7 +200,7 @@ for (const { name, program, run } of asked) {
   }
   results.push({ name, ok, ms: Date.now() - start });
 }
-if (!keepGoCaches) await settingUp(() => removeGoCaches(paths));
+if (!keepGoCaches) await settingUp(paths, () => removeGoCaches(paths));
 
 say("");
 for (const { name, ok, ms } of results) {

@@ -6,6 +6,7 @@ import { mkdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
+import { installPackages, missingPackages, testNeeds } from "../local/host-packages.js";
 import { platform } from "../local/platform.js";
 import { setUp } from "../local/setup.js";
 import { describeError } from "../release/errors.js";
@@ -80,7 +81,9 @@ const results: Counts[] = [];
 // The engine, servers and host packages which all tiers but the first use. In no tier's time: it is needed once.
 if (asked.length !== 1 || asked[0] !== "unit") {
   try {
-    await setUp(platform().paths, { retryVendor: false });
+    const { paths } = platform();
+    await setUp(paths, { retryVendor: false });
+    await installPackages(await missingPackages(testNeeds), paths);
   } catch (error) {
     say(describeError(error));
     process.exit(1);

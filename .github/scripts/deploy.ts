@@ -7,31 +7,20 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
-import { describeError, UserError } from "../../release/errors.js";
 import { say } from "../../release/progress.js";
 import { readServedLatest } from "../../release/promote.js";
-import { addSummary } from "./github.js";
+import { addSummary, main } from "./github.js";
 import { isCancelled, passSignalOn, pulumi, stack, type PulumiResult } from "./pulumi.js";
 import { decide, parseLocks, runsOf, type Run, type RunState } from "./stranded-lock.js";
 import { readChanges, updateSummary, type Update } from "./update-summary.js";
 
 const repository = process.env["GITHUB_REPOSITORY"] ?? "";
-const commit = process.env["GITHUB_SHA"] ?? "";
 const imagesUrl = process.env["IMAGES_URL"] ?? "";
 
 const runAnswer = z.object({ status: z.string(), path: z.string() });
 
 /** @returns the exit code */
 async function deploy(): Promise<number> {
-  const head = await mainHead();
-  if (head !== commit) {
-    // A run of long ago that is run again would put an old image back.
-    const text = `Nothing is deployed: this run is of ${commit}, and \`main\` is at ${head}, which has a run of its own (or: gh workflow run deploy.yml).`;
-    addSummary(text);
-    say(text);
-    return 0;
-  }
-
   const folder = await mkdtemp(path.join(tmpdir(), "deploy-"));
   const eventLog = path.join(folder, "events.log");
   try {
@@ -78,15 +67,12 @@ async function live(): Promise<string> {
   return served.commit ?? `none: ${imagesUrl}/latest ${served.description}`;
 }
 
-async function mainHead(): Promise<string> {
-  const { failed, stdout, stderr } = await gh("commits/main", "--jq", ".sha");
-  if (failed)
-    throw new UserError(`GitHub does not tell where main is (${stderr.trim()}); run this deploy again`);
-  return stdout.trim();
-}
-
 async function runState(run: Run): Promise<RunState> {
-  const { stdout } = await gh(`actions/runs/${run.id}/attempts/${run.attempt}`);
+  const { stdout } = await execa(
+    "gh",
+    ["api", `repos/${repository}/actions/runs/${run.id}/attempts/${run.attempt}`],
+    { reject: false, timeout: 60_000 },
+  );
   let answer: unknown;
   try {
     answer = JSON.parse(stdout);
@@ -97,18 +83,5 @@ async function runState(run: Run): Promise<RunState> {
   return { run, status: known?.status ?? null, workflow: known?.path ?? null };
 }
 
-async function gh(resource: string, ...args: string[]) {
-  const result = await execa("gh", ["api", `repos/${repository}/${resource}`, ...args], {
-    reject: false,
-    timeout: 60_000,
-  });
-  return { failed: result.failed, stdout: result.stdout, stderr: result.stderr };
-}
-
 passSignalOn();
-try {
-  process.exitCode = await deploy();
-} catch (error) {
-  say(describeError(error));
-  process.exitCode = 1;
-}
+await main(deploy);

@@ -1,11 +1,8 @@
 /* What drift.yml runs: whether the production stack still is as `main` says, and what its live image needs. */
-import { readFile } from "node:fs/promises";
-import { parse } from "yaml";
-import { z } from "zod";
+import { configuredArchitectures } from "../../local/stack-file.js";
 import { UserError } from "../../release/errors.js";
-import { architectures, type Architecture } from "../../release/keys.js";
 import { say } from "../../release/progress.js";
-import { addSummary, codeBlock, runUrl, setOutput } from "./github.js";
+import { addSummary, codeBlock, main, runUrl, setOutput } from "./github.js";
 import { readLive } from "./live.js";
 import { passSignalOn, pulumi, stack } from "./pulumi.js";
 import { judgePreview, unreadable, upkeepDue, type Findings } from "./upkeep.js";
@@ -14,13 +11,12 @@ async function look(): Promise<Findings> {
   const args = ["preview", "--stack", stack, "--refresh", "--expect-no-changes", "--diff"];
   const { exitCode, stdout, stderr } = await pulumi([
     ...args,
-    "--exclude",
-    unreadable,
+    ...unreadable.flatMap((urns) => ["--exclude", urns]),
     "--suppress-progress",
   ]);
   const { drift, blind } = judgePreview(exitCode, `${stdout}${stderr}`);
   const due: string[] = [];
-  for (const arch of await configuredArchitectures()) {
+  for (const arch of await configuredArchitectures(process.cwd(), stack)) {
     try {
       const { manifest } = await readLive(process.env["IMAGES_URL"] ?? "", arch);
       due.push(...upkeepDue(manifest, new Date()));
@@ -30,15 +26,6 @@ async function look(): Promise<Findings> {
     }
   }
   return { drift, due, blind };
-}
-
-/** What the production stack builds; the default is Pulumi.yaml's. */
-async function configuredArchitectures(): Promise<Architecture[]> {
-  const file = z.object({
-    config: z.object({ "runner-images:architectures": z.array(z.enum(architectures)).optional() }),
-  });
-  const parsed = file.parse(parse(await readFile(`Pulumi.${stack}.yaml`, "utf8")));
-  return parsed.config["runner-images:architectures"] ?? ["x86_64"];
 }
 
 /** The issue's text; empty where all is well. */
@@ -61,11 +48,15 @@ function list(lines: string[]): string {
   return lines.map((line) => `- ${line}`).join("\n");
 }
 
+async function tell(): Promise<number> {
+  const findings = await look();
+  const text = report(findings);
+  setOutput("report", text);
+  addSummary(text === "" ? "All is as `main` says, and nothing is due." : text);
+  for (const problem of [...findings.blind, ...findings.due]) say(`error: ${problem}`);
+  // What is due or drifted is in the issue; red is only what could not be looked at.
+  return findings.blind.length === 0 ? 0 : 1;
+}
+
 passSignalOn();
-const findings = await look();
-const text = report(findings);
-setOutput("report", text);
-addSummary(text === "" ? "All is as `main` says, and nothing is due." : text);
-for (const problem of [...findings.blind, ...findings.due]) say(`error: ${problem}`);
-// What is due or drifted is in the issue; red is only what could not be looked at.
-process.exitCode = findings.blind.length === 0 ? 0 : 1;
+await main(tell);

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { appendFileSync } from "node:fs";
+import { describeError } from "../../release/errors.js";
+import { say } from "../../release/progress.js";
 
 /** A comment or an issue takes 65,536 characters, and an environment variable 128 KiB. */
 const longest = 60_000;
@@ -45,6 +47,17 @@ export function cell(text: string): string {
 }
 
 /** Where this run can be seen. */
-export function runUrl(env: NodeJS.ProcessEnv = process.env): string {
+export function runUrl(): string {
+  const { env } = process;
   return `${env["GITHUB_SERVER_URL"]}/${env["GITHUB_REPOSITORY"]}/actions/runs/${env["GITHUB_RUN_ID"]}`;
+}
+
+/** Runs what a workflow's step is there for, which returns the exit code; an error is one line, a bug keeps its stack. */
+export async function main(work: () => Promise<number>): Promise<void> {
+  try {
+    process.exitCode = await work();
+  } catch (error) {
+    say(describeError(error));
+    process.exitCode = 1;
+  }
 }

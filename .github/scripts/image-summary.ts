@@ -7,7 +7,7 @@ import { z } from "zod";
 import { UserError } from "../../release/errors.js";
 import { architectures, imageName, type Architecture } from "../../release/keys.js";
 import { bootRecord } from "../../release/records.js";
-import { addSummary } from "./github.js";
+import { addSummary, main } from "./github.js";
 import { imageTable, type ImageFigures } from "./image-table.js";
 import { readLive } from "./live.js";
 
@@ -28,9 +28,14 @@ async function liveFigures(arch: Architecture): Promise<ImageFigures | string> {
   }
 }
 
-const [publishFile, bootFile] = process.argv.slice(2) as [string, string];
-const { arch, ...image } = published.parse(JSON.parse(await readFile(publishFile, "utf8")));
-const boot = bootRecord.parse(JSON.parse(await readFile(bootFile, "utf8")));
-const table = imageTable(imageName(arch), { ...image, boot }, await liveFigures(arch));
-addSummary(table);
-process.stdout.write(`${table}\n`);
+async function summarize(): Promise<number> {
+  const [publishFile, bootFile] = process.argv.slice(2) as [string, string];
+  const { arch, ...image } = published.parse(JSON.parse(await readFile(publishFile, "utf8")));
+  const boot = bootRecord.parse(JSON.parse(await readFile(bootFile, "utf8")));
+  const table = imageTable(imageName(arch), { ...image, boot }, await liveFigures(arch));
+  addSummary(table);
+  process.stdout.write(`${table}\n`);
+  return 0;
+}
+
+await main(summarize);

@@ -2,10 +2,13 @@ import { runnerLimit } from "../../release/verify.js";
 import type { Manifest } from "../../release/records.js";
 
 /**
- * What a look for drift leaves out (`pulumi preview --exclude`): the token of a workflow cannot read Actions variables, and only an
- * administrator's update writes them.
+ * What a look for drift leaves out (`pulumi preview --exclude`): the token of a workflow cannot read Actions variables and permissions, and
+ * only an administrator's update writes them.
  */
-export const unreadable = "**github:index/actionsVariable:ActionsVariable::**";
+export const unreadable = [
+  "**github:index/actionsVariable:ActionsVariable::**",
+  "**github:index/workflowRepositoryPermissions:WorkflowRepositoryPermissions::**",
+];
 
 const dayMs = 24 * 60 * 60 * 1000;
 /** Security updates reach hosts with a new image only. */

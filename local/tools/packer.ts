@@ -7,6 +7,7 @@ import { step } from "../../release/progress.js";
 import { checkout, type PlatformPaths } from "../paths.js";
 import { isExecutable, which } from "../which.js";
 import { firstLine } from "./engine.js";
+import { packagesForGo } from "./go.js";
 import { ensureTool, packer, toolFile } from "./go-tools.js";
 
 /** Until here the QEMU builder is part of Packer; later it is a plugin of its own. */
@@ -18,6 +19,11 @@ export async function findPacker(paths: PlatformPaths): Promise<string | undefin
   if (installed !== undefined) return installed;
   const own = await toolFile(packer, paths);
   return (await isExecutable(own)) ? own : undefined;
+}
+
+/** What apt can add so that Packer can be had: itself, and Go to build it where this release does not have it. */
+export async function packagesForPacker(paths: PlatformPaths): Promise<string[]> {
+  return (await findPacker(paths)) === undefined ? ["optional:packer", ...(await packagesForGo())] : [];
 }
 
 /**

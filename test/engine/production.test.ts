@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { unreadable } from "../../.github/scripts/upkeep.js";
 import { checkout } from "../../local/paths.js";
 import { startNodeHost, type NodeHost } from "./node-host.js";
@@ -34,7 +34,10 @@ const values: Record<string, string> = {
 };
 /** What this machine can build in place of Ubuntu with GitHub's runner. */
 const builds = { base: "debian", runner: "fixture" };
-const variableType = "github:index/actionsVariable:ActionsVariable";
+const unreadableTypes = [
+  "github:index/actionsVariable:ActionsVariable",
+  "github:index/workflowRepositoryPermissions:WorkflowRepositoryPermissions",
+];
 
 /** Where the story of the next tests plays: as an administrator's laptop sees it, and as a deploy on GitHub does. */
 let laptop: World;
@@ -54,8 +57,7 @@ describe.sequential(
     it("previews the committed file, with a warning for each placeholder, and shows just what the docs list", async () => {
       const preview = await laptop.preview();
       const clouds = preview.steps.filter(
-        ({ type, name }) =>
-          /^(aws|github|pulumi:providers:github)/.test(type) && !name.startsWith("default_"),
+        ({ type, name }) => /^(aws|github|pulumi:providers)/.test(type) && !name.startsWith("default_"),
       );
       const documented = await documentedResources();
       expect(unique(clouds.map(({ name }) => name.replace(/(?<=^repository-variable-).*/, "*")))).toEqual(
@@ -89,20 +91,40 @@ describe.sequential(
       expect((await laptop.preview()).warnings.filter((text) => text.includes("placeholder"))).toEqual([]);
     });
 
-    it("sets up the infrastructure only at its first update from a laptop, with a domain of its own", async () => {
-      const { world, aws, github } = await production.another();
+    it("sets up the infrastructure only at its first update from a laptop without Packer and QEMU, with a domain of its own", async () => {
+      const { world: anywhere, aws, github } = await production.another();
+      const world = anywhere.withEnvironment({
+        PATH: await laptop.pathOf("git", "node", "sh", "env", "dirname", "uname"),
+      });
       const up = await world.up();
       expect(up.outputs).toMatchObject({ url: `https://runners.${zone.name}`, latest: "" });
       expect(up.warnings).toContainEqual(expect.stringMatching(/images come with the first merge/));
+      // The credentials of a deploy outlast it, also while it cleans up.
+      const value = (name: string) => Number(github.checked.get(`repository-variable-${name}`)!["value"]);
+      expect(aws.checked.get("ci-deploy")!["maxSessionDuration"]).toBe(value("deploy-session-seconds"));
+      expect(value("deploy-session-seconds")).toBeGreaterThanOrEqual((value("deploy-minutes") + 15) * 60);
       expect(up.steps.filter(({ type }) => type.startsWith("command:"))).toEqual([]);
       expect(aws.changes.map(({ name }) => name)).toContain("cdn-certificate-validation");
       expect(aws.configurations.at(-1)).toMatchObject({
-        "aws:config:allowedAccountIds": JSON.stringify([account]),
-        "aws:config:region": "us-east-1",
+        allowedAccountIds: JSON.stringify([account]),
+        region: "us-east-1",
       });
       const made = [...aws.changes, ...github.changes];
       expect(made.every(({ verb }) => verb === "create")).toBe(true);
-      expect((await world.up()).summary.resourceChanges).toEqual({ same: made.length + 6 });
+      expect((await world.up()).summary.resourceChanges).toEqual({ same: made.length + 7 });
+    });
+
+    it("lets a distribution of one's own read the bucket, and makes none then", async () => {
+      const { world, aws } = await production.another();
+      const distribution = `arn:aws:cloudfront::${account}:distribution/E1OWN`;
+      for (const key of ["domain", "zone"]) await world.setConfig(key, undefined);
+      await world.setConfig("url", "https://cdn.test");
+      await world.setConfig("distribution", distribution);
+      expect((await world.up()).outputs).toMatchObject({ url: "https://cdn.test" });
+      expect(aws.changes.filter(({ name }) => name.startsWith("cdn-"))).toEqual([]);
+      expect(aws.checked.get("images-policy")!["policy"]).toContain(distribution);
+      for (const name of ["ci-preview-policy", "ci-deploy-policy"])
+        expect(aws.checked.get(name)!["policy"]).not.toContain("cloudfront:");
     });
 
     it("sets it up without a domain too, and finds nothing to do when asked again before the first image", async () => {
@@ -200,21 +222,33 @@ describe.sequential(
       ]);
     });
 
+    it("publishes nothing into a bucket whose rules could not be set", async () => {
+      const { world, aws } = await production.another();
+      const policy = "aws:s3/bucketPolicy:BucketPolicy";
+      aws.fail("create", policy, "403 AccessDenied");
+      const commit = await world.changeImage();
+      const deploy = world.withEnvironment({ CI: "true" });
+      expect(await world.failure(() => deploy.up({ continueOnError: true }))).toContain("403 AccessDenied");
+      expect(await laptop.keys(`images/${commit}/`)).toEqual([]);
+      expect((await world.state()).filter(({ type }) => type.startsWith("command:"))).toEqual([]);
+    });
+
     describe("the daily look for drift", () => {
       let host: NodeHost;
       beforeAll(async () => {
         host = await startNodeHost({ ...ci.environment, PULUMI_NODEJS_TRANSPILE_ONLY: "true" });
         // The token of a workflow cannot read them.
-        production.github.fail("read", variableType, "403 Resource not accessible by integration");
+        for (const type of unreadableTypes)
+          production.github.fail("read", type, "403 Resource not accessible by integration");
       });
       afterAll(() => {
-        production.github.fail("read", variableType, undefined);
+        for (const type of unreadableTypes) production.github.fail("read", type, undefined);
         host.close();
       });
 
+      const excluded = unreadable.flatMap((urns) => ["--exclude", urns]);
       /** As drift.yml does. */
-      const look = () =>
-        ci.pulumi("preview", "--refresh", "--expect-no-changes", "--exclude", unreadable, ...host.flags);
+      const look = () => ci.pulumi("preview", "--refresh", "--expect-no-changes", ...excluded, ...host.flags);
 
       it("finds nothing where nothing was changed, though it cannot read the variables", async () => {
         const { exitCode, all } = await look();
@@ -230,31 +264,66 @@ describe.sequential(
       });
     });
 
-    it("is not destroyed: bucket, CDN, roles and rules stay, and all that goes is what an update brings back", async () => {
+    describe("what docs/operations.md has an administrator do", () => {
+      let host: NodeHost;
+      beforeAll(async () => {
+        host = await startNodeHost({ ...laptop.environment, PULUMI_NODEJS_TRANSPILE_ONLY: "true" });
+      });
+      afterAll(() => host.close());
+      const up = (...args: string[]) =>
+        laptop.pulumi("up", "--yes", "--skip-preview", ...args, ...host.flags);
+
+      it("applies what CI may not, and builds nothing on that machine", async () => {
+        const commit = await laptop.changeImage();
+        await laptop.setConfig("approvals", 3);
+        forget();
+        const { exitCode, all } = await up("--exclude", "**RunnerImage**", "--exclude-dependents");
+        expect(exitCode, all + host.printed()).toBe(0);
+        expect(production.github.changes.map(({ name }) => name)).toEqual(["repository-main"]);
+        expect(await laptop.keys(`images/${commit}/`)).toEqual([]);
+      });
+
+      it("moves the pointer alone, when it cannot wait for a merge", async () => {
+        await laptop.pin(first);
+        forget();
+        const { exitCode, all } = await up("--target", "**LatestPointer**");
+        expect(exitCode, all + host.printed()).toBe(0);
+        expect(await laptop.served("latest")).toBe(`${first}\n`);
+        expectUntouched(production);
+        await laptop.pin(undefined);
+        await ci.up({ continueOnError: true });
+      });
+    });
+
+    it("is not destroyed: its preview is refused, and nothing goes", async () => {
+      forget();
+      const before = await laptop.state();
+      const { exitCode, all } = await laptop.pulumi("destroy", "--yes");
+      expect(exitCode).not.toBe(0);
+      expect(all).toMatch(/Preview failed: .* cannot be deleted\s+because it is protected/);
+      expectUntouched(production);
+      expect(await laptop.state()).toEqual(before);
+    });
+
+    it("is not destroyed without a preview either: nothing goes in AWS and GitHub, and an update brings back what the state forgot", async () => {
+      const objects = await laptop.keys();
+      const inClouds = async () => {
+        const state = await laptop.state();
+        return unique(state.filter(({ type }) => /^(aws|github):/.test(type)).map(({ name }) => name));
+      };
+      const before = await inClouds();
       forget();
       const { exitCode, all } = await laptop.pulumi("destroy", "--yes", "--skip-preview");
       expect(exitCode).not.toBe(0);
       expect(all).toMatch(/cannot be deleted\s+because it is protected/);
-      expect(production.aws.changes).toEqual([]);
-      expect(unique(production.github.changes.map(({ verb, type }) => `${verb} ${type}`))).toEqual(
-        production.github.changes.length === 0 ? [] : [`delete ${variableType}`],
-      );
-      const left = (await laptop.state()).filter(({ type }) => /^(aws|github):/.test(type));
-      for (const { name, protect } of left.filter(({ type }) => type !== variableType))
-        expect(protect, name).toBe(true);
-      expect(left.map(({ name }) => name)).toEqual(
-        expect.arrayContaining([
-          "images-bucket",
-          "images-policy",
-          "cdn-distribution",
-          "ci-deploy",
-          "repository-main",
-        ]),
-      );
+      // The engine goes on with what is not protected: the commands, which delete nothing.
+      expectUntouched(production);
+      expect(await inClouds()).toEqual(before);
+      expect(await laptop.keys()).toEqual(objects);
 
-      const before = await laptop.keys();
-      await ci.up({ continueOnError: true });
-      expect(await laptop.keys()).toEqual(before);
+      await laptop.up();
+      expectUntouched(production);
+      expect(await laptop.keys()).toEqual(objects);
     });
   },
 );
@@ -265,7 +334,22 @@ describe("a configuration or an account that is wrong is said in one line, befor
     other = await production.another();
   });
 
-  const refusals: [what: string, config: Record<string, string>, message: RegExp][] = [
+  afterEach(async () => {
+    other.aws.forget();
+    other.github.forget();
+    production.answers.account = account;
+    await other.world.git("reset", "--quiet", "--hard", "origin/main");
+  });
+
+  /** In a preview, and in an update of which no preview was read. */
+  async function expectRefusal(world: World, message: RegExp): Promise<void> {
+    for (const run of [() => world.preview(), () => world.up()])
+      expectOneLine(await world.failure(run), message);
+    expectUntouched(other);
+    expectUnregistered(other);
+  }
+
+  const refusals: [what: string, config: Record<string, string | string[]>, message: RegExp][] = [
     [
       "an unknown zone",
       { domain: `runners.${zone.name}`, zone: "Z000UNKNOWN" },
@@ -282,6 +366,11 @@ describe("a configuration or an account that is wrong is said in one line, befor
       /config runner-images:repository is octo-org\/nothing, which GitHub does not know.*pulumi config set repository/,
     ],
     [
+      "a repository by the name that it had before",
+      { repository: "octo-org/old-name" },
+      /config runner-images:repository is octo-org\/old-name, which is called octo-org\/runner-images now.*pulumi config set/,
+    ],
+    [
       "a repository with other IDs",
       { repository: "octo-org@1/runner-images@2" },
       /config runner-images:repository has other IDs .*pulumi config set repository octo-org@4321\/runner-images@8765/,
@@ -294,81 +383,92 @@ describe("a configuration or an account that is wrong is said in one line, befor
     [
       "a bucket of somebody else",
       { bucket: "runner-images-taken" },
-      /bucket "runner-images-taken" .* denies this to the credentials in use/,
+      /config runner-images:bucket is runner-images-taken, which cannot be used: .* denies this .*pulumi config set bucket/,
     ],
-    ["no architecture", { architectures: "[]" }, /config runner-images:architectures must name at least one/],
+    ["no architecture", { architectures: [] }, /config runner-images:architectures must name at least one/],
   ];
   it.each(refusals)("%s", async (_, config, message) => {
     const { world } = other;
     if (config["bucket"] === "runner-images-taken")
       await world.createBucket({ name: "runner-images-taken", stranger: true });
-    for (const [key, value] of Object.entries(config))
-      await world.setConfig(key, key === "architectures" ? [] : value);
-    expectOneLine(await world.failure(() => world.preview()), message);
-    expectUntouched(other);
-    await world.git("reset", "--quiet", "--hard", "origin/main");
+    for (const [key, value] of Object.entries(config)) await world.setConfig(key, value);
+    await expectRefusal(world, message);
   });
 
   it("credentials of another account", async () => {
     production.answers.account = "999999999999";
-    const refusal = await other.world.failure(() => other.world.preview());
-    production.answers.account = account;
-    expectOneLine(
-      refusal,
+    await expectRefusal(
+      other.world,
       /config aws:allowedAccountIds allows the account \d+, but the credentials in use are of 999999999999/,
     );
-    expectUntouched(other);
   });
 
-  it("no credentials, at a preview", async () => {
-    const none = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
-    const world = other.world.withEnvironment({ ...none, AWS_EC2_METADATA_DISABLED: "true" });
-    expectOneLine(
-      await world.failure(() => world.preview()),
+  it("no credentials, nor any other setting of AWS", async () => {
+    const names = Object.keys(other.world.environment).filter((name) =>
+      /^AWS_(?!CONFIG_FILE|SHARED_CREDENTIALS_FILE)/.test(name),
+    );
+    await expectRefusal(
+      other.world.withEnvironment({
+        ...Object.fromEntries(names.map((name) => [name, undefined])),
+        AWS_EC2_METADATA_DISABLED: "true",
+      }),
       /no credentials for AWS account \d+ \(config aws:allowedAccountIds\): set AWS_ACCESS_KEY_ID/,
     );
-    expectUntouched(other);
+  });
+
+  it("a region that does not exist", async () => {
+    await expectRefusal(
+      other.world.withEnvironment({ AWS_ENDPOINT_URL_STS: "http://127.0.0.1:1" }),
+      /cannot be asked who is calling .*pulumi config set aws:region/,
+    );
   });
 
   it("credentials that AWS does not know", async () => {
     production.answers.account = undefined;
-    const refusal = await other.world.failure(() => other.world.preview());
-    production.answers.account = account;
-    expectOneLine(refusal, /AWS account .* refuses the credentials \(InvalidClientTokenId\)/);
+    await expectRefusal(other.world, /AWS account .* refuses the credentials \(InvalidClientTokenId\)/);
   });
 
   it("an OIDC provider that is to be there already and is not", async () => {
     const token = "aws:iam/getOpenIdConnectProvider:getOpenIdConnectProvider";
     other.aws.fail("invoke", token, "NoSuchEntity: OpenIDConnect Provider not found");
     await other.world.setConfig("oidcProvider", "existing");
-    expectOneLine(
-      await other.world.failure(() => other.world.preview()),
+    await expectRefusal(
+      other.world,
       /config runner-images:oidcProvider is "existing", but there is no arn:aws:iam::.*pulumi config set oidcProvider create/,
     );
     other.aws.fail("invoke", token, undefined);
     const { steps } = await other.world.preview();
     expect(steps.map(({ name }) => name)).not.toContain("ci-github");
-    await other.world.git("reset", "--quiet", "--hard", "origin/main");
   });
 
   it("a token that Pulumi would write to the state", async () => {
     const world = other.world.withEnvironment({ GITHUB_TOKEN: "ghp_x" });
-    expectOneLine(await world.failure(() => world.preview()), /GITHUB_TOKEN is set.*GH_TOKEN/);
+    await expectRefusal(world, /GITHUB_TOKEN is set.*GH_TOKEN/);
   });
 });
 
 const stackTrace = /\n\s+at .*:\d+:\d+/;
 
+/** All that a person is told is this one line; the engine may say it twice, and adds that it failed. */
 function expectOneLine(text: string, message: RegExp): void {
-  const said = text.split("\n").filter((line) => /\berror: /.test(line));
-  expect(said.length, text).toBeGreaterThan(0);
-  expect(text).not.toMatch(stackTrace);
-  for (const line of said.filter((line) => !/preview failed|update failed/.test(line)))
+  const [, diagnostics = ""] = /\nDiagnostics:\n(.*?)\n\n/s.exec(text) ?? [];
+  const [, ...said] = diagnostics.split("\n");
+  const errors = said.filter((line) => !/^ +(warning: |error: (preview|update) failed$)/.test(line));
+  expect(errors, text).not.toEqual([]);
+  for (const line of errors) {
+    expect(line).toMatch(/^ {4}error: /);
     expect(line).toMatch(message);
+  }
 }
 
+/** Nothing was changed in a cloud. */
 function expectUntouched({ aws, github }: Pick<ProductionWorld, "aws" | "github">): void {
   expect([...aws.changes, ...github.changes]).toEqual([]);
+}
+
+/** The program did not get as far as its first resource. */
+function expectUnregistered({ aws, github }: Pick<ProductionWorld, "aws" | "github">): void {
+  expect([...aws.checked.keys(), ...github.checked.keys()]).toEqual([]);
 }
 
 function forget(): void {

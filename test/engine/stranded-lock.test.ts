@@ -12,7 +12,6 @@ import { findEngine } from "../../local/tools/engine.js";
 import { startNodeHost, type NodeHost } from "./node-host.js";
 
 const engine = (await findEngine(platformPaths()))!;
-const sha = "a".repeat(40);
 
 /** A run of a workflow, as GitHub tells it. */
 interface GitHubRun {
@@ -37,8 +36,8 @@ async function command(name: string, script: string): Promise<void> {
   await chmod(file, 0o755);
 }
 
-/** A GitHub where main is at a commit, and which knows these attempts of runs. */
-async function gitHub(main: string, runs: Record<string, GitHubRun> = {}): Promise<void> {
+/** A GitHub which knows these attempts of runs. */
+async function gitHub(runs: Record<string, GitHubRun> = {}): Promise<void> {
   const known = Object.entries(runs).map(([run, answer]) => {
     const [id, attempt] = run.split("-");
     return `  repos/octo/images/actions/runs/${id}/attempts/${attempt}) echo '${JSON.stringify(answer)}' ;;`;
@@ -47,7 +46,6 @@ async function gitHub(main: string, runs: Record<string, GitHubRun> = {}): Promi
     "gh",
     `#!/bin/sh
 case $2 in
-  repos/octo/images/commits/main) echo ${main} ;;
 ${known.join("\n")}
   *) echo '{"message": "Not Found"}'; exit 1 ;;
 esac
@@ -65,7 +63,6 @@ function startDeploy() {
       ...engineEnvironment(),
       PATH: `${folder}/bin:${process.env.PATH}`,
       GITHUB_REPOSITORY: "octo/images",
-      GITHUB_SHA: sha,
       GITHUB_STEP_SUMMARY: `${folder}/summary`,
       IMAGES_URL: "",
     },
@@ -135,7 +132,7 @@ esac
   });
 
   it("updates at once where there is no lock", async () => {
-    await gitHub(sha);
+    await gitHub();
     const { exitCode, printed } = await deploy();
     expect(exitCode, printed + host.printed()).toBe(0);
     expect(await text("verbs")).toBe("up\n");
@@ -144,7 +141,7 @@ esac
 
   it("removes the lock of a deploy run that has ended, and updates", async () => {
     const file = await lock("runner-images-deploy-123-2");
-    await gitHub(sha, { "123-2": ended });
+    await gitHub({ "123-2": ended });
     const { exitCode, printed } = await deploy();
     expect(exitCode, printed + host.printed()).toBe(0);
     expect(await text("verbs")).toBe("up\ncancel\nup\n");
@@ -177,7 +174,7 @@ esac
     "leaves a lock alone that is %s, and names its owner and the way out",
     async (_, machines, runs, says) => {
       const files = await Promise.all(machines.map(lock));
-      await gitHub(sha, runs);
+      await gitHub(runs);
       const { exitCode, printed } = await deploy();
       expect(exitCode).not.toBe(0);
       expect(await text("verbs")).toBe("up\n");
@@ -198,7 +195,7 @@ describe("deploy.ts", () => {
   });
 
   it("passes a cancelled job's first signal on, once, and waits until Pulumi has ended", async () => {
-    await gitHub(sha);
+    await gitHub();
     await command(
       "pulumi",
       `#!${process.execPath}
@@ -226,25 +223,8 @@ setTimeout(() => process.exit(9), 20_000);
     expect(await text("summary")).toContain("## Deploy cancelled");
   });
 
-  it("deploys nothing where main has moved on, as in a run of long ago that is run again", async () => {
-    await gitHub("b".repeat(40));
-    await command("pulumi", `#!/bin/sh\ntouch ${folder}/ran\n`);
-    expect((await deploy()).exitCode).toBe(0);
-    expect(existsSync(path.join(folder, "ran"))).toBe(false);
-    expect(await text("summary")).toContain("Nothing is deployed");
-  });
-
-  it("touches nothing where GitHub does not tell where main is", async () => {
-    await command("gh", "#!/bin/sh\necho 'HTTP 503' >&2\nexit 1\n");
-    await command("pulumi", `#!/bin/sh\ntouch ${folder}/ran\n`);
-    const { exitCode, printed } = await deploy();
-    expect(exitCode).toBe(1);
-    expect(printed).toMatch(/^error: GitHub does not tell where main is \(HTTP 503\)/m);
-    expect(existsSync(path.join(folder, "ran"))).toBe(false);
-  });
-
   it("fails, with Pulumi's exit code, where the update fails", async () => {
-    await gitHub(sha);
+    await gitHub();
     await command(
       "pulumi",
       `#!/bin/sh\necho "$*" >> ${folder}/ran\necho 'error: update failed' >&2\nexit 5\n`,

@@ -160,6 +160,10 @@ export const github: Plugin = {
       outputs: () => ({ rulesetId: 1001, nodeId: "RRS_example", etag: "W/example" }),
       replaces: ["repository"],
     },
+    "github:index/workflowRepositoryPermissions:WorkflowRepositoryPermissions": {
+      id: ({ repository }) => text(repository),
+      replaces: ["repository"],
+    },
     "github:index/actionsVariable:ActionsVariable": {
       id: ({ repository, variableName }) => `${text(repository)}:${text(variableName)}`,
       outputs: () => ({

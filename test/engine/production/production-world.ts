@@ -21,10 +21,14 @@ export interface ProductionWorld {
 export async function createProductionWorld(): Promise<ProductionWorld> {
   const local = await World.create("prod");
   const folder = await mkdtemp(path.join(tmpdir(), "runner-images-tls-"));
+  const fullName = `${repository.owner}/${repository.name}`;
+  const known = { full_name: fullName, id: repository.id, owner: { id: repository.ownerId } };
   const answers: Answers = {
     account,
     repositories: {
-      [`${repository.owner}/${repository.name}`]: { id: repository.id, owner: { id: repository.ownerId } },
+      [fullName]: known,
+      // GitHub answers for what it was called before, too.
+      [`${repository.owner}/old-name`]: known,
     },
   };
   const services = await startServices(answers);
@@ -33,7 +37,15 @@ export async function createProductionWorld(): Promise<ProductionWorld> {
 
   async function withCloud(world: World): Promise<Pick<ProductionWorld, "world" | "aws" | "github">> {
     const [onAws, onGitHub] = [
-      await RecordingProvider.start(aws(`localhost:${front.port}`)),
+      await RecordingProvider.start({
+        ...aws(`localhost:${front.port}`),
+        // As the real one does, at previews too.
+        accept: ({ allowedAccountIds }) => {
+          const allowed = allowedAccountIds === undefined ? [] : (JSON.parse(allowedAccountIds) as string[]);
+          if (allowed.length > 0 && !allowed.includes(answers.account ?? ""))
+            throw new Error(`AWS account ID not allowed: ${answers.account}`);
+        },
+      }),
       await RecordingProvider.start(github),
     ];
     providers.push(onAws, onGitHub);

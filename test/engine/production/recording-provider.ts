@@ -22,6 +22,8 @@ export interface Plugin {
   name: string;
   version: string;
   types: Record<string, ResourceType>;
+  /** Refuses a configuration, with the provider's own words. */
+  accept?: (configuration: Record<string, string>) => void;
   /** Throws what the real provider would say. */
   invokes: Record<string, (args: Properties) => Properties>;
 }
@@ -69,7 +71,6 @@ export class RecordingProvider {
   readonly checked = new Map<string, Properties>();
   /** The configuration each engine gave, newest last. */
   readonly configurations: Record<string, string>[] = [];
-  readonly invoked: { token: string; args: Properties }[] = [];
   /** What there is in the cloud, by type and ID. */
   private readonly cloud = new Map<string, Properties>();
   private readonly failures = new Map<string, string>();
@@ -109,7 +110,6 @@ export class RecordingProvider {
   forget(): void {
     this.calls.length = 0;
     this.checked.clear();
-    this.invoked.length = 0;
   }
 
   /** Somebody else changes every resource of this type in the cloud. */
@@ -155,7 +155,12 @@ export class RecordingProvider {
         return response;
       }),
       configure: unary((request) => {
-        this.configurations.push(Object.fromEntries(request.getVariablesMap().getEntryList()));
+        const given = request.getVariablesMap().getEntryList();
+        const configuration = Object.fromEntries(
+          given.map(([key, value]) => [key.slice(key.lastIndexOf(":") + 1), value]),
+        );
+        plugin.accept?.(configuration);
+        this.configurations.push(configuration);
         const response = new providerpb.ConfigureResponse();
         response.setSupportspreview(true);
         return response;
@@ -165,7 +170,6 @@ export class RecordingProvider {
         const [token, args] = [request.getTok(), fromStruct(request.getArgs())];
         const answer = plugin.invokes[token];
         if (answer === undefined) throw new Error(`the recording ${plugin.name} provider has no ${token}`);
-        this.invoked.push({ token, args });
         const failure = this.failures.get(`invoke ${token}`);
         if (failure !== undefined) throw new Error(failure);
         const response = new providerpb.InvokeResponse();

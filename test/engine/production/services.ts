@@ -20,8 +20,8 @@ export interface LocalServer {
 export interface Answers {
   /** The account of whoever asks STS; undefined: STS refuses the credentials. */
   account: string | undefined;
-  /** `owner/name` of the repositories GitHub shows. */
-  repositories: Record<string, { id: number; owner: { id: number } }>;
+  /** The repositories GitHub shows, by the `owner/name` that is asked for. */
+  repositories: Record<string, { full_name: string; id: number; owner: { id: number } }>;
 }
 
 /** AWS's STS and GitHub's API, as far as a preflight asks them. Each says what it takes to be pointed at it. */

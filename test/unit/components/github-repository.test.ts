@@ -75,6 +75,19 @@ describe("GitHubRepository", () => {
     expect(rules()).not.toHaveProperty("mergeQueue");
   });
 
+  it("lets no workflow approve a pull request, nor write without asking", () => {
+    expect(
+      inputs(
+        "workflowRepositoryPermissions:WorkflowRepositoryPermissions",
+        "repository-workflow-permissions",
+      ),
+    ).toEqual({
+      repository: "runner-images",
+      canApprovePullRequestReviews: false,
+      defaultWorkflowPermissions: "read",
+    });
+  });
+
   it("holds what the workflows read in variables, and nothing in secrets", () => {
     const made = resources.filter(({ type }) => type === "github:index/actionsVariable:ActionsVariable");
     const given = made.map(({ inputs: { variableName, value } }) => [variableName, value]);

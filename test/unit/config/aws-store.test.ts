@@ -114,7 +114,12 @@ describe("the configuration of a store on AWS", () => {
     ],
     ["no repository", { repository: "" }, /runner-images:repository is required/],
     ["a repository without owner", { repository: "images" }, /repository must be owner\/name/],
-    ["one ID of two", { repository: "acme@12/images" }, /repository must be owner\/name, or owner@ID/],
+    ["the owner's ID alone", { repository: "acme@12/images" }, /repository must be owner\/name, or owner@ID/],
+    [
+      "the repository's ID alone",
+      { repository: "acme/images@12" },
+      /repository must be owner\/name, or owner@ID/,
+    ],
     ["a domain without zone", { zone: "" }, /runner-images:zone is missing.*pulumi config set zone/],
     ["a zone without domain", { domain: "" }, /runner-images:zone is given without a domain/],
     ["a zone by name", { zone: "acme.test" }, /zone must be the ID of a Route 53 hosted zone/],
@@ -142,11 +147,16 @@ describe("the configuration of a store on AWS", () => {
     [
       "a deploy that outlasts its credentials",
       { deployMinutes: "720" },
-      /deployMinutes must be 30 to 705.*session has to outlast the build.*it is "720"/,
+      /deployMinutes must be 30 to 345.*session outlasts the build.*it is "720"/,
     ],
-    ["a deploy of no time", { deployMinutes: "0" }, /deployMinutes must be 30 to 705/],
-    ["a time that is no number", { deployMinutes: "long" }, /deployMinutes must be 30 to 705/],
+    ["a deploy of no time", { deployMinutes: "0" }, /deployMinutes must be 30 to 345/],
+    ["a time that is no number", { deployMinutes: "long" }, /deployMinutes must be 30 to 345/],
     ["half an approval", { approvals: "0.5" }, /approvals must be 0 to 6/],
+    [
+      "an access log bucket that is a URL",
+      { accessLogBucket: "s3://logs" },
+      /accessLogBucket must be a bucket's name/,
+    ],
     ["a state that is no bucket", { state: "file:///tmp" }, /state must be Pulumi's state backend/],
     ["a key of another store", { endpoint: "https://s3.acme.test" }, /endpoint is not for the store "aws"/],
   ])("refuses %s in one line that names the key and the fix", (_, changes, message) => {

@@ -1,27 +1,27 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { parseConfig } from "../../../config.js";
+import { parse as parseYaml } from "yaml";
+import { parseConfig, schema } from "../../../config.js";
+import { checkout } from "../../../local/paths.js";
 import { UserError } from "../../../release/errors.js";
 
 const commit = "0123456789abcdef0123456789abcdef01234567";
+const project = parseYaml(await readFile(path.join(checkout, "Pulumi.yaml"), "utf8")) as {
+  config: Record<string, { default: unknown; description: string }>;
+};
 /** What Pulumi hands over for Pulumi.local.yaml, with the defaults of Pulumi.yaml. */
 const defaults = {
-  latest: "",
-  architectures: '["x86_64"]',
+  ...Object.fromEntries(
+    Object.entries(project.config).map(([key, { default: value }]) => [
+      key,
+      typeof value === "string" ? value : JSON.stringify(value),
+    ]),
+  ),
   base: "debian",
   runner: "fixture",
-  accelerator: "auto",
   store: "local",
-  bucket: "",
-  region: "",
-  endpoint: "",
-  url: "",
-  domain: "",
-  zone: "",
-  oidcProvider: "create",
-  approvals: "1",
-  mergeQueue: "false",
-  deployMinutes: "180",
 };
 const platform = { BUCKET: "runner-images", IMAGES_URL: "http://127.0.0.1:4000" };
 
@@ -44,6 +44,13 @@ function refusal(changes: Record<string, string>, environment?: NodeJS.ProcessEn
 }
 
 describe("the stack's configuration", () => {
+  it("has each of its keys described in Pulumi.yaml, and nothing else there", () => {
+    const known = new Set(schema.options.flatMap((option) => Object.keys(option.shape)));
+    expect(Object.keys(project.config).sort()).toEqual([...known].sort());
+    for (const [key, { description }] of Object.entries(project.config))
+      expect(description, key).not.toBe("");
+  });
+
   it("takes the local store's place from the environment and gives its commands nothing that differs between machines", () => {
     expect(parse({}).store).toEqual({
       kind: "local",

@@ -3,13 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import {
-  actionsAndDependabot,
-  checkoutFiles,
-  isShellScript,
-  shellScripts,
-  workflows,
-} from "../../check-files.js";
+import { checkoutFiles, isShellScript, shellScripts, workflows } from "../../check-files.js";
 
 describe("a shell script", () => {
   it.each([
@@ -52,7 +46,6 @@ it("workflows are the YAML files that GitHub reads as such, and nothing beside t
     "Pulumi.prod.yaml",
   ];
   expect(workflows(files)).toEqual([".github/workflows/deploy.yaml", ".github/workflows/pull-request.yml"]);
-  expect(actionsAndDependabot(files)).toEqual([".github/actions/setup/action.yml", ".github/dependabot.yml"]);
 });
 
 describe("the files of a checkout", () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { aws } from "../../engine/production/plugins.js";
 import { bucketPolicy } from "../../../components/policies/bucket-policy.js";
 import { deployPolicy } from "../../../components/policies/deploy-policy.js";
 import type { PolicyDocument, Statement } from "../../../components/policies/document.js";
@@ -227,7 +228,7 @@ describe("AWS's limits", () => {
 
 /** What the AWS provider asks for when it refreshes: resource type → actions on it. */
 const reads: Record<string, { target: Target; actions: string[] }> = {
-  "aws:s3:Bucket": {
+  "aws:s3/bucket:Bucket": {
     target: targets.bucket,
     actions: [
       "s3:ListBucket",
@@ -248,42 +249,66 @@ const reads: Record<string, { target: Target; actions: string[] }> = {
       "s3:ListTagsForResource",
     ],
   },
-  "aws:s3:BucketPublicAccessBlock": { target: targets.bucket, actions: ["s3:GetBucketPublicAccessBlock"] },
-  "aws:s3:BucketOwnershipControls": { target: targets.bucket, actions: ["s3:GetBucketOwnershipControls"] },
-  "aws:cloudfront:Distribution": {
+  "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": {
+    target: targets.bucket,
+    actions: ["s3:GetBucketPublicAccessBlock"],
+  },
+  "aws:s3/bucketOwnershipControls:BucketOwnershipControls": {
+    target: targets.bucket,
+    actions: ["s3:GetBucketOwnershipControls"],
+  },
+  "aws:s3/bucketVersioning:BucketVersioning": { target: targets.bucket, actions: ["s3:GetBucketVersioning"] },
+  "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": {
+    target: targets.bucket,
+    actions: ["s3:GetEncryptionConfiguration"],
+  },
+  "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": {
+    target: targets.bucket,
+    actions: ["s3:GetLifecycleConfiguration"],
+  },
+  "aws:s3/bucketPolicy:BucketPolicy": { target: targets.bucket, actions: ["s3:GetBucketPolicy"] },
+  "aws:iam/rolePolicy:RolePolicy": { target: targets.deployRole, actions: ["iam:GetRolePolicy"] },
+  "aws:acm/certificateValidation:CertificateValidation": {
+    target: targets.certificate,
+    actions: ["acm:DescribeCertificate"],
+  },
+  "aws:cloudfront/distribution:Distribution": {
     target: targets.distribution,
     actions: ["cloudfront:GetDistribution", "cloudfront:ListTagsForResource"],
   },
-  "aws:cloudfront:OriginAccessControl": {
+  "aws:cloudfront/originAccessControl:OriginAccessControl": {
     target: targets.originAccess,
     actions: ["cloudfront:GetOriginAccessControl"],
   },
-  "aws:cloudfront:CachePolicy": { target: targets.cachePolicy, actions: ["cloudfront:GetCachePolicy"] },
-  "aws:cloudfront:ResponseHeadersPolicy": {
+  "aws:cloudfront/cachePolicy:CachePolicy": {
+    target: targets.cachePolicy,
+    actions: ["cloudfront:GetCachePolicy"],
+  },
+  "aws:cloudfront/responseHeadersPolicy:ResponseHeadersPolicy": {
     target: targets.headersPolicy,
     actions: ["cloudfront:GetResponseHeadersPolicy"],
   },
-  "aws:acm:Certificate": {
+  "aws:acm/certificate:Certificate": {
     target: targets.certificate,
     actions: ["acm:DescribeCertificate", "acm:ListTagsForCertificate"],
   },
-  "aws:route53:Record": {
+  "aws:route53/record:Record": {
     target: targets.zone,
     actions: ["route53:GetHostedZone", "route53:ListResourceRecordSets"],
   },
-  "aws:route53:getZone": {
+  "aws:route53/getZone:getZone": {
     target: targets.zone,
     actions: ["route53:GetHostedZone", "route53:ListTagsForResource"],
   },
-  "aws:iam:Role": {
+  "aws:iam/role:Role": {
     target: targets.deployRole,
     actions: ["iam:GetRole", "iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"],
   },
-  "aws:iam:OpenIdConnectProvider": {
+  "aws:iam/openIdConnectProvider:OpenIdConnectProvider": {
     target: targets.provider,
     actions: ["iam:GetOpenIDConnectProvider"],
   },
-  "aws:iam:getOpenIdConnectProvider": {
+  "aws:iam/getOpenIdConnectProvider:getOpenIdConnectProvider": {
     target: targets.provider,
     actions: ["iam:GetOpenIDConnectProvider"],
   },
@@ -296,4 +321,9 @@ describe.each(["preview", "deploy"])("the %s role can refresh", (role) => {
       expect(allowed, action).toBe(true);
     }
   });
+});
+
+it("the list of what a refresh reads has every resource and lookup of the stack", () => {
+  const { types, invokes } = aws("localhost");
+  expect(Object.keys(reads).sort()).toEqual([...Object.keys(types), ...Object.keys(invokes)].sort());
 });

@@ -106,8 +106,16 @@ describe("the stored pointer", () => {
 
   it("has the newest entry of the log as its head, whatever the number of digits", async () => {
     const store = new MemoryStore();
-    for (const seq of [9, 10, 100]) store.objects.set(keys.pointer(seq), jsonText(move(seq, a)));
+    for (let seq = 1; seq <= 100; seq++) store.objects.set(keys.pointer(seq), jsonText(move(seq, a)));
     expect((await readPointer(store)).head?.seq).toBe(100);
+  });
+
+  it("passes over an entry behind a gap, which no move made and nobody could delete", async () => {
+    const store = new MemoryStore();
+    for (const seq of [1, 2, 99_999_999]) store.objects.set(keys.pointer(seq), jsonText(move(seq, a)));
+    const stored = await readPointer(store);
+    expect(stored.head?.seq).toBe(2);
+    expect(nextSeq(stored, b)).toBe(3);
   });
 
   it("passes over what is no entry of the log", async () => {

@@ -238,14 +238,31 @@ describe("deploy.yml", () => {
     }
   });
 
-  it("is one at a time and never cut off; no other workflow is in its queue", () => {
-    expect(concurrency).toEqual({ group: "deploy", "cancel-in-progress": false });
-    expect(Object.values(workflows).filter((other) => other.concurrency.group === "deploy")).toHaveLength(1);
+  it("is one at a time and never cut off; no run of another branch or workflow takes its place in the queue", () => {
+    expect(concurrency).toEqual({
+      group: "${{ github.ref == 'refs/heads/main' && 'deploy' || github.run_id }}",
+      "cancel-in-progress": false,
+    });
+    expect(Object.values(workflows).filter((other) => /deploy/.test(other.concurrency.group))).toHaveLength(
+      1,
+    );
     expect(offenders(jobs, ({ job }) => job.concurrency !== undefined)).toEqual([]);
   });
 
+  it("deploys what main is now, also when a run of long ago is run again", () => {
+    const [first] = deployJobs["deploy"]!.steps;
+    expect(first!.uses).toContain("actions/checkout@");
+    expect(first!.with).toMatchObject({ ref: "main", "fetch-depth": 0 });
+  });
+
+  it("gives a boot as much time as the pull request gave it", () => {
+    const deploy = deployJobs["deploy"]!.steps.find(({ name }) => name === "Deploy")!.env!;
+    const image = workflows["pull-request.yml"]!.jobs["image"]!.env!;
+    expect(deploy["BOOT_TIMEOUT"]).toBe(image["BOOT_TIMEOUT"]);
+  });
+
   it("takes its time limit and the role's session from the stack", () => {
-    expect(deployJobs["deploy"]!["timeout-minutes"]).toBe("${{ fromJSON(vars.DEPLOY_MINUTES || '240') }}");
+    expect(deployJobs["deploy"]!["timeout-minutes"]).toBe("${{ fromJSON(vars.DEPLOY_MINUTES || '300') }}");
     const role = deployJobs["deploy"]!.steps.find(({ uses }) => uses?.includes("configure-aws-credentials"))!;
     expect(role.with?.["role-duration-seconds"]).toBe("${{ vars.DEPLOY_SESSION_SECONDS }}");
   });
