@@ -4,9 +4,8 @@ import { existsSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { checkout, platformPaths } from "../../local/paths.js";
 import { findEngine } from "../../local/tools/engine.js";
 import { startNodeHost, type NodeHost } from "./node-host.js";
@@ -199,13 +198,14 @@ describe("deploy.ts", () => {
     await command(
       "pulumi",
       `#!${process.execPath}
-const { appendFileSync, writeFileSync } = require("fs");
-let told = false;
-for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {
-  appendFileSync("${folder}/signals", signal + "\\n");
-  if (!told) setTimeout(() => { writeFileSync("${folder}/cleaned", ""); process.exit(1); }, 1500);
-  told = true;
-});
+const { appendFileSync, existsSync, writeFileSync } = require("fs");
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => appendFileSync("${folder}/signals", signal + "\\n"));
+// Its clean-up lasts until the test has sent all of its signals.
+setInterval(() => {
+  if (!existsSync("${folder}/all-sent") || !existsSync("${folder}/signals")) return;
+  writeFileSync("${folder}/cleaned", "");
+  process.exit(1);
+}, 50);
 console.log("at work");
 setTimeout(() => process.exit(9), 20_000);
 `,
@@ -213,10 +213,11 @@ setTimeout(() => process.exit(9), 20_000);
     const child = startDeploy();
     const ended = once(child, "close");
     await once(child.stdout, "data");
-    for (const signal of ["SIGINT", "SIGINT", "SIGTERM"] as const) {
-      child.kill(signal);
-      await sleep(200);
-    }
+    child.kill("SIGINT");
+    await vi.waitFor(async () => expect(await text("signals")).not.toBe(""));
+    child.kill("SIGINT");
+    child.kill("SIGTERM");
+    await writeFile(path.join(folder, "all-sent"), "");
     expect(await ended).toEqual([130, null]);
     expect(await text("signals")).toBe("SIGINT\n");
     expect(existsSync(path.join(folder, "cleaned"))).toBe(true);

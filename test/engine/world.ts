@@ -190,14 +190,12 @@ export class World {
     });
   }
 
-  async preview(
-    options: { refresh?: boolean } = {},
-  ): Promise<Log & { changeSummary: Record<string, number>; text: string }> {
+  async preview(): Promise<Log & { changeSummary: Record<string, number>; text: string }> {
     return this.withProcessEnvironment(async () => {
       const log = new EventLog();
       const { changeSummary, stdout } = await (
         await this.stack()
-      ).preview({ ...options, color: "never", onEvent: log.note });
+      ).preview({ color: "never", onEvent: log.note });
       return { ...log.read(), changeSummary, text: stdout };
     });
   }
@@ -349,10 +347,8 @@ export interface ResourceState {
   urn: string;
   name: string;
   type: string;
-  parent?: string;
   protect?: boolean;
   dependencies?: string[];
-  inputs?: Record<string, unknown>;
 }
 
 /** As the Automation API hands it over, untyped. */
