@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { UserError } from "./release/errors.js";
-import { architectures } from "./release/keys.js";
+import { UserError } from "./release/process/errors.js";
+import { architectures } from "./release/store/keys.js";
 
 /** The namespace of our keys in a stack file: the project's name. */
 const project = "runner-images";

@@ -2,10 +2,21 @@ import js from "@eslint/js";
 import prettier from "eslint-config-prettier";
 import tseslint from "typescript-eslint";
 
-/** An import that would move a rule into the wrong room (docs/architecture.md, "Layout"). */
-const forbid = (patterns, message) => ({
-  "no-restricted-imports": ["error", { patterns: [{ group: patterns, message }] }],
+/** Imports that would move a rule into the wrong room (docs/architecture.md, "Layout"). */
+const forbid = (...patterns) => ({
+  "no-restricted-imports": ["error", { patterns: patterns.map(([group, message]) => ({ group, message })) }],
 });
+const noPulumi = [["@pulumi/*"], "release/ never imports Pulumi"];
+
+/** The rooms of release/, from the top: each may import from those below it, and none from those above. */
+const rooms = ["pointer", "build", "boot", "host", "store", "process"];
+const oneWay = rooms.map((room, index) => ({
+  files: [`release/${room}/**`],
+  rules: forbid(noPulumi, [
+    ["../cli.js", ...rooms.slice(0, index).map((above) => `../${above}/*`)],
+    `release/${room} is below that: docs/architecture.md, "The rooms of release/"`,
+  ]),
+}));
 
 export default tseslint.config(
   { ignores: ["node_modules/", ".local/", "build/", "image/build/"] },
@@ -24,8 +35,9 @@ export default tseslint.config(
       "no-console": "error",
     },
   },
-  { files: ["components/**"], rules: forbid(["@aws-sdk/*"], "components/ never talks to S3") },
-  { files: ["release/**"], rules: forbid(["@pulumi/*"], "release/ never imports Pulumi") },
+  { files: ["components/**"], rules: forbid([["@aws-sdk/*"], "components/ never talks to S3"]) },
+  { files: ["release/**"], rules: forbid(noPulumi) },
+  ...oneWay,
   {
     files: ["**/*.js", "**/*.mjs"],
     ...tseslint.configs.disableTypeChecked,

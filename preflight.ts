@@ -3,8 +3,8 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import { oidcProviderArn } from "./components/ci-access.js";
 import type { AwsStore, Placeholder, Repository } from "./config.js";
-import { UserError } from "./release/errors.js";
-import { explainCredentials } from "./release/store-errors.js";
+import { UserError } from "./release/process/errors.js";
+import { explainCredentials } from "./release/store/store-errors.js";
 
 /** Milliseconds that AWS or GitHub may take to connect, and to answer: a wait without end would end in an empty program. */
 const connectionTimeout = 5_000;

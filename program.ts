@@ -3,11 +3,11 @@ import { LatestPointer } from "./components/latest-pointer.js";
 import { RunnerImage } from "./components/runner-image.js";
 import { readConfig, type AwsStore, type ReadyStore } from "./config.js";
 import type { Infrastructure } from "./infrastructure.js";
-import { UserError } from "./release/errors.js";
-import { imageName } from "./release/keys.js";
-import { planMove } from "./release/plan.js";
-import { lastImageCommit } from "./release/source.js";
-import { emptyStore, findStore, openStore, type BucketReader } from "./release/store.js";
+import { UserError } from "./release/process/errors.js";
+import { imageName } from "./release/store/keys.js";
+import { planMove } from "./release/pointer/plan.js";
+import { lastImageCommit } from "./release/build/source.js";
+import { emptyStore, findStore, openStore, type BucketReader } from "./release/store/store.js";
 
 /** What a person needs after an update: `pulumi stack output`. */
 export interface Outputs {

@@ -8,7 +8,7 @@ import path from "node:path";
 import { execa } from "execa";
 import { platform } from "../local/platform.js";
 import { checkout } from "../local/paths.js";
-import { say } from "../release/progress.js";
+import { say } from "../release/process/progress.js";
 
 const rounds = 7;
 const promised = 1.5;

@@ -23,10 +23,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { checkout, platformPaths } from "../local/paths.js";
-import { buildDirectory } from "../release/build.js";
-import { imageName, keys } from "../release/keys.js";
-import { say } from "../release/progress.js";
-import type { BuildFacts } from "../release/records.js";
+import { buildDirectory } from "../release/build/build.js";
+import { imageName, keys } from "../release/store/keys.js";
+import { say } from "../release/process/progress.js";
+import type { BuildFacts } from "../release/store/records.js";
 import { TestS3 } from "../test/engine/s3.js";
 
 const rounds = 3;

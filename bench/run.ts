@@ -1,7 +1,7 @@
 /** `npm run bench [publish] [noop]`: prints the tables of the README, and fails where one of its promises is broken. */
 import path from "node:path";
 import { execa } from "execa";
-import { say } from "../release/progress.js";
+import { say } from "../release/process/progress.js";
 
 const benches = ["publish", "noop"];
 const asked = process.argv.slice(2);

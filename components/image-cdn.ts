@@ -197,7 +197,7 @@ export class ImageCdn extends pulumi.ComponentResource {
             },
           }),
           // A change takes CloudFront minutes to spread; a rollback in the same update must not wait for it. `promote` waits
-          // for what matters: until the new pointer is served (release/promote.ts).
+          // for what matters: until the new pointer is served (release/pointer/promote.ts).
           waitForDeployment: false,
         },
         parts,

@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { execa } from "execa";
-import { UserError } from "../release/errors.js";
-import type { Architecture } from "../release/keys.js";
-import { step } from "../release/progress.js";
-import { run } from "../release/run.js";
+import { UserError } from "../release/process/errors.js";
+import type { Architecture } from "../release/store/keys.js";
+import { step } from "../release/process/progress.js";
+import { run } from "../release/process/run.js";
 import { checkout, type PlatformPaths } from "./paths.js";
 import { which } from "./which.js";
 

@@ -1,5 +1,5 @@
 import path from "node:path";
-import { exclusively } from "../release/lock.js";
+import { exclusively } from "../release/process/lock.js";
 import { platformEnvironment } from "./environment.js";
 import { checkout, platformPaths, type PlatformPaths } from "./paths.js";
 import { cdn } from "./services/cdn.js";

@@ -1,8 +1,8 @@
 import { mkdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { execa } from "execa";
-import { UserError } from "../release/errors.js";
-import { say, step } from "../release/progress.js";
+import { UserError } from "../release/process/errors.js";
+import { say, step } from "../release/process/progress.js";
 import { standInExecutable } from "./command-provider/executable.js";
 import { writeFileAtomically } from "./files.js";
 import { checkout, type PlatformPaths } from "./paths.js";

@@ -1,5 +1,5 @@
 import path from "node:path";
-import { exclusively } from "../release/lock.js";
+import { exclusively } from "../release/process/lock.js";
 import type { PlatformPaths } from "./paths.js";
 
 /** Seconds to wait for another set-up: a cold one takes some ten minutes. */

@@ -1,6 +1,6 @@
 import path from "node:path";
-import { UserError } from "../release/errors.js";
-import type { Architecture } from "../release/keys.js";
+import { UserError } from "../release/process/errors.js";
+import type { Architecture } from "../release/store/keys.js";
 import { platformEnvironment } from "./environment.js";
 import { hostNeeds, installPackages, missingPackages, type Host } from "./host-packages.js";
 import type { PlatformPaths } from "./paths.js";

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { parse } from "yaml";
-import { architectures, type Architecture } from "../release/keys.js";
+import { architectures, type Architecture } from "../release/store/keys.js";
 import { stackName } from "./environment.js";
 
 /**

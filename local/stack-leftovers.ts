@@ -3,8 +3,8 @@ import { hostname } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { UserError } from "../release/errors.js";
-import { say } from "../release/progress.js";
+import { UserError } from "../release/process/errors.js";
+import { say } from "../release/process/progress.js";
 
 /** A lock of Pulumi's file backend: a file without expiry, which a killed engine leaves behind. */
 const lockFile = z.object({ pid: z.number().int(), hostname: z.string() });

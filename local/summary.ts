@@ -1,8 +1,8 @@
 import prettyBytes from "pretty-bytes";
-import { UserError } from "../release/errors.js";
-import { keys, type Architecture } from "../release/keys.js";
-import { duration } from "../release/progress.js";
-import { manifest, type Manifest } from "../release/records.js";
+import { UserError } from "../release/process/errors.js";
+import { keys, type Architecture } from "../release/store/keys.js";
+import { duration } from "../release/process/progress.js";
+import { manifest, type Manifest } from "../release/store/records.js";
 
 /** What `npm start` ends with. */
 export interface Summary {

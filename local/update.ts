@@ -10,9 +10,9 @@ import {
   type Stack,
   type StepEventMetadata,
 } from "@pulumi/pulumi/automation/index.js";
-import { UserError } from "../release/errors.js";
-import { duration, say } from "../release/progress.js";
-import { cancellation } from "../release/run.js";
+import { UserError } from "../release/process/errors.js";
+import { duration, say } from "../release/process/progress.js";
+import { cancellation } from "../release/process/run.js";
 import { stackName } from "./environment.js";
 import { writeFileAtomically } from "./files.js";
 import type { PlatformPaths } from "./paths.js";

@@ -1,9 +1,9 @@
 import path from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { cancellationExitCode, onCancel } from "./cancel.js";
-import { describeError, UserError } from "./errors.js";
-import { architectures, commitPattern, type Architecture } from "./keys.js";
-import { say } from "./progress.js";
+import { cancellationExitCode, onCancel } from "./process/cancel.js";
+import { describeError, UserError } from "./process/errors.js";
+import { architectures, commitPattern, type Architecture } from "./store/keys.js";
+import { say } from "./process/progress.js";
 
 /*
  * The release command line: everything that happens to an image after its sources. Pulumi's command resources run it, and so can
@@ -46,7 +46,7 @@ verb("build", "Build the image of a commit with Packer and QEMU, unless that is 
   .addOption(acceleratorOption())
   .addHelpText("after", example("build --arch x86_64 --base debian --runner fixture"))
   .action(async (options: BuildOptions) => {
-    const { buildImage, withBuildDirectory } = await import("./build.js");
+    const { buildImage, withBuildDirectory } = await import("./build/build.js");
     const request = { root, ...options, commit: options.commit ?? (await newestCommit()) };
     print(await withBuildDirectory(request, () => buildImage(request)));
   });
@@ -64,7 +64,10 @@ verb(
   .option("--build", "build it first, unless it is published already", false)
   .addHelpText("after", example("publish --build --arch x86_64 --bucket images"))
   .action(async ({ bucket, build, ...options }: BuildOptions & StoreOptions & { build: boolean }) => {
-    const [{ openStore }, { publish }] = await Promise.all([import("./store.js"), import("./publish.js")]);
+    const [{ openStore }, { publish }] = await Promise.all([
+      import("./store/store.js"),
+      import("./build/publish.js"),
+    ]);
     const request = { root, ...options, commit: options.commit ?? (await newestCommit()) };
     print(await publish(await openStore(bucket), request, build));
   });
@@ -90,8 +93,8 @@ verb(
   )
   .action(async ({ bucket, timeout, ...options }: BootTestOptions) => {
     const [{ openStore }, { ensureBooted }] = await Promise.all([
-      import("./store.js"),
-      import("./boot-record.js"),
+      import("./store/store.js"),
+      import("./boot/boot-record.js"),
     ]);
     const request = { ...options, cacheDirectory, logDirectory, timeoutMs: timeout * 1000 };
     print(await ensureBooted(await openStore(bucket), request));
@@ -108,9 +111,9 @@ verb("promote", "Make a commit's image the one that hosts get, once it is proven
   .addHelpText("after", example("promote --commit <commit> --bucket images --url https://images.example.com"))
   .action(async ({ bucket, commit, seq, ...options }: PromoteOptions) => {
     const [{ openStore }, { promote }, { nextSeq, readPointer }] = await Promise.all([
-      import("./store.js"),
-      import("./promote.js"),
-      import("./pointer.js"),
+      import("./store/store.js"),
+      import("./pointer/promote.js"),
+      import("./pointer/pointer.js"),
     ]);
     const store = await openStore(bucket);
     print(
@@ -127,7 +130,10 @@ verb(
   .addOption(bucketOption())
   .addHelpText("after", example("verify --commit <commit> --architectures x86_64 --bucket images"))
   .action(async ({ bucket, commit, architectures }: StoreOptions & { commit: string } & SetOptions) => {
-    const [{ openStore }, { prove }] = await Promise.all([import("./store.js"), import("./verify.js")]);
+    const [{ openStore }, { prove }] = await Promise.all([
+      import("./store/store.js"),
+      import("./pointer/verify.js"),
+    ]);
     const problems = await prove(await openStore(bucket), commit, architectures, new Date());
     print({ commit, architectures, problems });
     if (problems.length > 0) throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
@@ -140,7 +146,7 @@ verb("fetch", "Download and verify an image as a VM host would.")
   .option("--directory <path>", "where images are kept", path.join(cacheDirectory, "images"))
   .addHelpText("after", example("fetch --arch x86_64 --url https://images.example.com"))
   .action(async (options: { commit?: string; arch: Architecture; url: string; directory: string }) => {
-    const { fetchImage } = await import("./fetch.js");
+    const { fetchImage } = await import("./host/fetch.js");
     print(await fetchImage(options));
   });
 
@@ -165,9 +171,9 @@ verb(
       json,
     }: Partial<StoreOptions> & { url?: string; pinned?: string; json: boolean }) => {
       const [{ openStore }, { publicStore }, { readStatus, statusText }] = await Promise.all([
-        import("./store.js"),
-        import("./public-store.js"),
-        import("./status.js"),
+        import("./store/store.js"),
+        import("./store/public-store.js"),
+        import("./pointer/status.js"),
       ]);
       const store = bucket === undefined ? publicStore(requireUrl(url)) : await openStore(bucket);
       const status = await readStatus(store, { url: url ?? null, pinned: pinned ?? null });
@@ -298,7 +304,7 @@ function hostArchitecture(): Architecture | undefined {
 }
 
 async function newestCommit(): Promise<string> {
-  const { lastImageCommit } = await import("./source.js");
+  const { lastImageCommit } = await import("./build/source.js");
   return lastImageCommit(root);
 }
 

@@ -1,8 +1,8 @@
 import { lstat, open } from "node:fs/promises";
 import path from "node:path";
 import { execa } from "execa";
-import { UserError } from "../release/errors.js";
-import { printable } from "../release/progress.js";
+import { UserError } from "../release/process/errors.js";
+import { printable } from "../release/process/progress.js";
 
 /** The files of a checkout that are, or could be, committed: tracked, or neither tracked nor ignored. */
 export async function checkoutFiles(root: string): Promise<string[]> {

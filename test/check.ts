@@ -17,9 +17,9 @@ import { actionlint, ensureTool, toolFile } from "../local/tools/go-tools.js";
 import { ensurePacker, packagesForPacker } from "../local/tools/packer.js";
 import { ensureZizmor, packagesForZizmor } from "../local/tools/zizmor.js";
 import { isExecutable, which } from "../local/which.js";
-import { describeError, UserError } from "../release/errors.js";
-import { duration, say, step } from "../release/progress.js";
-import { cancellation } from "../release/run.js";
+import { describeError, UserError } from "../release/process/errors.js";
+import { duration, say, step } from "../release/process/progress.js";
+import { cancellation } from "../release/process/run.js";
 import { checkoutFiles, shellScripts, workflows } from "./check-files.js";
 
 interface Check {

@@ -9,8 +9,8 @@ import { z } from "zod";
 import { installPackages, missingPackages, testNeeds } from "../local/host-packages.js";
 import { platform } from "../local/platform.js";
 import { setUp } from "../local/setup.js";
-import { describeError } from "../release/errors.js";
-import { duration, say } from "../release/progress.js";
+import { describeError } from "../release/process/errors.js";
+import { duration, say } from "../release/process/progress.js";
 
 const tiers = ["unit", "conformance", "engine", "e2e"] as const;
 type Tier = (typeof tiers)[number];

@@ -1,7 +1,7 @@
 /* What drift.yml runs: whether the production stack still is as `main` says, and what its live image needs. */
 import { configuredArchitectures } from "../../local/stack-file.js";
-import { UserError } from "../../release/errors.js";
-import { say } from "../../release/progress.js";
+import { UserError } from "../../release/process/errors.js";
+import { say } from "../../release/process/progress.js";
 import { addSummary, codeBlock, main, runUrl, setOutput } from "./github.js";
 import { readLive } from "./live.js";
 import { passSignalOn, pulumi, stack } from "./pulumi.js";

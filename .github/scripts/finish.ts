@@ -1,5 +1,5 @@
 /* The one required check: what became of every job, on the page of the run. */
-import { say } from "../../release/progress.js";
+import { say } from "../../release/process/progress.js";
 import { addSummary, cell } from "./github.js";
 import { judge, type NeededJob } from "./verdict.js";
 

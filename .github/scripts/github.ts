@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { appendFileSync } from "node:fs";
-import { describeError } from "../../release/errors.js";
-import { say } from "../../release/progress.js";
+import { describeError } from "../../release/process/errors.js";
+import { say } from "../../release/process/progress.js";
 
 /** A comment or an issue takes 65,536 characters, and an environment variable 128 KiB. */
 const longest = 60_000;

@@ -4,9 +4,9 @@
  */
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { UserError } from "../../release/errors.js";
-import { architectures, imageName, type Architecture } from "../../release/keys.js";
-import { bootRecord } from "../../release/records.js";
+import { UserError } from "../../release/process/errors.js";
+import { architectures, imageName, type Architecture } from "../../release/store/keys.js";
+import { bootRecord } from "../../release/store/records.js";
 import { addSummary, main } from "./github.js";
 import { imageTable, type ImageFigures } from "./image-table.js";
 import { readLive } from "./live.js";

@@ -1,5 +1,5 @@
 import prettyBytes from "pretty-bytes";
-import type { BootRecord } from "../../release/records.js";
+import type { BootRecord } from "../../release/store/records.js";
 import { cell } from "./github.js";
 
 /** What is compared of an image. */

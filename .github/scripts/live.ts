@@ -1,9 +1,9 @@
-import { downloadText } from "../../release/download.js";
-import { UserError } from "../../release/errors.js";
-import { imageName, keys, type Architecture } from "../../release/keys.js";
-import { parseLatest } from "../../release/pointer.js";
-import { bootRecord, manifest, type BootRecord, type Manifest } from "../../release/records.js";
-import { parseJson } from "../../release/store.js";
+import { downloadText } from "../../release/host/download.js";
+import { UserError } from "../../release/process/errors.js";
+import { imageName, keys, type Architecture } from "../../release/store/keys.js";
+import { parseLatest } from "../../release/pointer/pointer.js";
+import { bootRecord, manifest, type BootRecord, type Manifest } from "../../release/store/records.js";
+import { parseJson } from "../../release/store/store.js";
 
 /** The image that hosts get, of one architecture. */
 export interface LiveImage {

@@ -1,5 +1,5 @@
-import { runnerLimit } from "../../release/verify.js";
-import type { Manifest } from "../../release/records.js";
+import { runnerLimit } from "../../release/pointer/verify.js";
+import type { Manifest } from "../../release/store/records.js";
 
 /**
  * What a look for drift leaves out (`pulumi preview --exclude`): the token of a workflow cannot read Actions variables and permissions, and

@@ -58,7 +58,7 @@ export function previewPolicy(scope: PolicyScope): PolicyDocument {
       Resource: [`arn:aws:kms:${region}:${account}:key/*`],
       Condition: { "ForAnyValue:StringEquals": { "kms:ResourceAliases": scope.stateKey } },
     },
-    // The proof that a target is whole and booted, and where the pointer stands (release/plan.ts). All of it is public anyway.
+    // The proof that a target is whole and booted, and where the pointer stands (release/pointer/plan.ts). All of it is public anyway.
     {
       Sid: "ReadImages",
       Effect: "Allow",

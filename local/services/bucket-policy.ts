@@ -1,4 +1,4 @@
-import { keys } from "../../release/keys.js";
+import { keys } from "../../release/store/keys.js";
 
 /**
  * Who may do what with the bucket: the publisher reads and adds, but deletes nothing; everyone (the CDN) reads what hosts need.

@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { userInfo } from "node:os";
 import path from "node:path";
-import { UserError } from "../../release/errors.js";
+import { UserError } from "../../release/process/errors.js";
 import { writeFileAtomically } from "../files.js";
 import { searchPath, which } from "../which.js";
 import { nginxConfig } from "./nginx-config.js";

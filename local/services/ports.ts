@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import path from "node:path";
 import getPort from "get-port";
 import { z } from "zod";
-import { UserError } from "../../release/errors.js";
+import { UserError } from "../../release/process/errors.js";
 import { writeFileAtomically } from "../files.js";
 
 export const portVariables = { s3: "S3_PORT", cdn: "CDN_PORT" } as const;

@@ -1,8 +1,8 @@
 import { mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
-import { UserError } from "../../release/errors.js";
-import { step } from "../../release/progress.js";
-import { run } from "../../release/run.js";
+import { UserError } from "../../release/process/errors.js";
+import { step } from "../../release/process/progress.js";
+import { run } from "../../release/process/run.js";
 import type { PlatformPaths } from "../paths.js";
 import { isExecutable } from "../which.js";
 import { ensureGo } from "./go.js";

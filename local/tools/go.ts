@@ -4,8 +4,8 @@ import { homedir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import semver from "semver";
-import { UserError } from "../../release/errors.js";
-import { printable, step } from "../../release/progress.js";
+import { UserError } from "../../release/process/errors.js";
+import { printable, step } from "../../release/process/progress.js";
 import type { PlatformPaths } from "../paths.js";
 import { installed } from "./installed.js";
 

@@ -4,7 +4,7 @@
  * provider/pkg/provider/local (named "source" in comments). Where the official plugin is to be had, the same tests run against it.
  */
 import { afterAll, describe, it } from "vitest";
-import { say } from "../../release/progress.js";
+import { say } from "../../release/process/progress.js";
 import { cancelCases } from "./cancel.js";
 import { failureCases } from "./failure.js";
 import { installOfficial, installStandIn, removeHomes, type Plugin } from "./harness.js";

@@ -3,9 +3,9 @@ import { platformPaths, checkout } from "../../local/paths.js";
 import { findEngine } from "../../local/tools/engine.js";
 import { update } from "../../local/update.js";
 import { program } from "../../program.js";
-import { describeError } from "../../release/errors.js";
-import { say } from "../../release/progress.js";
-import { cancellation } from "../../release/run.js";
+import { describeError } from "../../release/process/errors.js";
+import { say } from "../../release/process/progress.js";
+import { cancellation } from "../../release/process/run.js";
 
 const root = process.argv[2]!;
 const paths = platformPaths(root, checkout);

@@ -8,11 +8,11 @@ import { Readable } from "node:stream";
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { checkout } from "../../local/paths.js";
-import { buildDirectory } from "../../release/build.js";
-import { keys } from "../../release/keys.js";
-import { agrees, nextSeq, readEntry, readLog, readPointer } from "../../release/pointer.js";
-import { claim, settle } from "../../release/promote.js";
-import { openStore, type S3Store } from "../../release/store.js";
+import { buildDirectory } from "../../release/build/build.js";
+import { keys } from "../../release/store/keys.js";
+import { agrees, nextSeq, readEntry, readLog, readPointer } from "../../release/pointer/pointer.js";
+import { claim, settle } from "../../release/pointer/promote.js";
+import { openStore, type S3Store } from "../../release/store/store.js";
 import { factsOf, imageObjects } from "../unit/release/memory-store.js";
 import { interpose, TestS3, until } from "./s3.js";
 

@@ -27,8 +27,8 @@ import { bucketPolicy } from "../../local/services/bucket-policy.js";
 import { ensureCredentials } from "../../local/services/credentials.js";
 import { findEngine } from "../../local/tools/engine.js";
 import { program } from "../../program.js";
-import { keys, type Architecture } from "../../release/keys.js";
-import type { BootRecord, Manifest } from "../../release/records.js";
+import { keys, type Architecture } from "../../release/store/keys.js";
+import type { BootRecord, Manifest } from "../../release/store/records.js";
 
 type Changes = Record<string, string | undefined>;
 

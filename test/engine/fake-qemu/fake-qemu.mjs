@@ -1,6 +1,6 @@
 /**
  * A fake QEMU which plays a guest, so that the engine tests can boot a tiny fake image (../fake-image) within a
- * second. It takes the command line of release/qemu.ts, speaks to the real boot service, and runs no guest code.
+ * second. It takes the command line of release/boot/qemu.ts, speaks to the real boot service, and runs no guest code.
  *
  * The image says what its guest does, in a line of JSON after the end of the qcow2:
  *   {"behaviour": "ok" | "panic" | "hang" | "no-credential" | "job-fails" | "early-poweroff" | "failed-unit",

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseConfig, type AwsStore } from "../../../config.js";
-import { UserError } from "../../../release/errors.js";
+import { UserError } from "../../../release/process/errors.js";
 
 const account = "123456789012";
 const certificate = `arn:aws:acm:us-east-1:${account}:certificate/0a1b2c3d-0000-1111-2222-333344445555`;

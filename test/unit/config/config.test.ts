@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { parse as parseYaml } from "yaml";
 import { parseConfig, schema } from "../../../config.js";
 import { checkout } from "../../../local/paths.js";
-import { UserError } from "../../../release/errors.js";
+import { UserError } from "../../../release/process/errors.js";
 
 const commit = "0123456789abcdef0123456789abcdef01234567";
 const project = parseYaml(await readFile(path.join(checkout, "Pulumi.yaml"), "utf8")) as {

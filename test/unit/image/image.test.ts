@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { architectures, sha256Pattern } from "../../../release/keys.js";
+import { architectures, sha256Pattern } from "../../../release/store/keys.js";
 
 const image = new URL("../../../image/", import.meta.url);
 const read = (file: string) => readFileSync(new URL(file, image), "utf8");

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { checkNeeds, hostNeeds, missingPackages, type Host } from "../../../local/host-packages.js";
-import type { Architecture } from "../../../release/keys.js";
+import type { Architecture } from "../../../release/store/keys.js";
 
 const root: Host = { arch: "x64", isRoot: true };
 const packagesFor = (architectures: Architecture[], host: Host) =>

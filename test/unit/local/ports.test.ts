@@ -3,7 +3,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { UserError } from "../../../release/errors.js";
+import { UserError } from "../../../release/process/errors.js";
 import { assignPorts, freePort, isFree, portCandidates, wantedPort } from "../../../local/services/ports.js";
 
 let run: string;

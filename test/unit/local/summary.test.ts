@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { renderSummary } from "../../../local/summary.js";
-import type { Manifest } from "../../../release/records.js";
+import type { Manifest } from "../../../release/store/records.js";
 
 const latest = "a".repeat(40);
 const manifest: Manifest = {

@@ -5,9 +5,9 @@ import {
   type ObjectFacts,
   type Store,
   type StoredText,
-} from "../../../release/store.js";
-import { keys, type Architecture } from "../../../release/keys.js";
-import type { BootRecord, BuildFacts, Manifest } from "../../../release/records.js";
+} from "../../../release/store/store.js";
+import { keys, type Architecture } from "../../../release/store/keys.js";
+import type { BootRecord, BuildFacts, Manifest } from "../../../release/store/records.js";
 
 /** A bucket in memory, with the conditions of the real one. */
 export class MemoryStore implements Store {

@@ -11,7 +11,7 @@ import {
 import { readChanges, updateSummary } from "../../../.github/scripts/update-summary.js";
 import { judgePreview, upkeepDue } from "../../../.github/scripts/upkeep.js";
 import { judge, type Circumstances, type NeededJob } from "../../../.github/scripts/verdict.js";
-import type { BuildFacts, Manifest } from "../../../release/records.js";
+import type { BuildFacts, Manifest } from "../../../release/store/records.js";
 
 describe("the locks for which an update was refused", () => {
   // As Pulumi 3.259.0 says it (test/engine/stranded-lock.test.ts asks the engine).

@@ -1,0 +1,178 @@
+import { generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Manifest } from "../store/records.js";
+
+/** Where QEMU's user networking shows the host's loopback interface to the guest. */
+const guestHost = "10.0.2.2";
+const maxBodyBytes = 1024 * 1024;
+
+/** The job: says who runs it, and that this user can write to the disk. */
+const job = `#!/bin/sh
+set -eu
+scratch=$(mktemp)
+echo written >"$scratch"
+rm "$scratch"
+echo "user=$(id -un)"
+`;
+
+/** What the guest did, each with the moment it did it. */
+export interface Seen {
+  /** Every GET of the credential. Only the first was answered with it. */
+  credentialFetches: Date[];
+  /** The runner's first call to its service: the fixture asks for its job, the real runner for a session. */
+  runnerCall: Date | null;
+  /** Of the fixture's job: its exit status, and its output, cut to 4 KiB. */
+  jobResult: { at: Date; exit: string; output: string } | null;
+  /** The boot report as it came: JSON, or undefined where it was none. */
+  report: { at: Date; content: unknown } | null;
+}
+
+export interface BootService {
+  /** For the credential `gha-jitconfig-url`, as the guest sees it. */
+  jitConfigUrl: string;
+  /** For the credential `gha-boot-report-url`, as the guest sees it. */
+  reportUrl: string;
+  seen: Seen;
+  /** Settles when the runner calls its service for the first time. */
+  runnerCalled: Promise<void>;
+  close: () => Promise<void>;
+}
+
+/**
+ * Plays the services around one VM, on a loopback port: hands out the just-in-time runner configuration exactly
+ * once, gives the fixture runner its job, takes the boot report, and notes when the real runner calls.
+ */
+export async function startBootService(runner: Manifest["build"]["runner"]["kind"]): Promise<BootService> {
+  const seen: Seen = { credentialFetches: [], runnerCall: null, jobResult: null, report: null };
+  const paths = { credential: secretPath(), runner: secretPath(), report: secretPath() };
+  let noteRunnerCall: () => void;
+  const runnerCalled = new Promise<void>((resolve) => (noteRunnerCall = resolve));
+
+  const server = createServer((request, response) => {
+    answer(request, response).catch(() => response.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const base = `http://${guestHost}:${(server.address() as AddressInfo).port}`;
+  const runnerUrl = `${base}${paths.runner}`;
+  const jitConfig = runner === "fixture" ? fixtureJitConfig(runnerUrl) : githubJitConfig(runnerUrl);
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // What follows the query string's "?" may be garbage (see writeCredential), so it is only looked at for `exit`.
+    const [path = "", query = ""] = (request.url ?? "").split("?", 2);
+    const now = new Date();
+
+    if (path.startsWith(`${paths.runner}/`)) {
+      seen.runnerCall ??= now;
+      noteRunnerCall();
+      // The real runner is left without an answer: it waits, until the VM is asked to power off.
+      if (runner === "github") return;
+    }
+    switch (`${request.method} ${path}`) {
+      case `GET ${paths.credential}`:
+        seen.credentialFetches.push(now);
+        return seen.credentialFetches.length === 1 ? send(response, 200, jitConfig) : send(response, 410);
+      case `GET ${paths.runner}/job`:
+        return send(response, 200, job);
+      case `POST ${paths.runner}/result`: {
+        const output = (await body(request)).slice(0, 4096);
+        seen.jobResult = { at: now, exit: new URLSearchParams(query).get("exit") ?? "", output };
+        return send(response, 204);
+      }
+      case `POST ${paths.report}`:
+        seen.report = { at: now, content: json(await body(request)) };
+        return send(response, 204);
+      default:
+        return send(response, 404);
+    }
+  }
+
+  return {
+    jitConfigUrl: `${base}${paths.credential}?x=1`,
+    reportUrl: `${base}${paths.report}?x=1`,
+    seen,
+    runnerCalled,
+    close: async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+/** A path that nobody can guess. */
+function secretPath(): string {
+  return `/${randomBytes(16).toString("hex")}`;
+}
+
+function send(response: ServerResponse, status: number, text = ""): void {
+  response.writeHead(status, { "content-type": "text/plain" }).end(text);
+}
+
+async function body(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > maxBodyBytes) throw new Error("the body is too long");
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function base64(content: object): string {
+  return Buffer.from(JSON.stringify(content)).toString("base64");
+}
+
+function fixtureJitConfig(url: string): string {
+  return base64({ fixture: { url } });
+}
+
+/**
+ * A configuration of the form GitHub hands out (actions/runner, Runner.cs: file names to base64 of their content),
+ * with a key made for this boot, and every address leading to `url`.
+ */
+function githubJitConfig(url: string): string {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const { n, e, d, p, q, dp, dq, qi } = privateKey.export({ format: "jwk" });
+  const number = (value = ""): string => Buffer.from(value, "base64url").toString("base64");
+  return base64({
+    ".runner": base64({
+      AgentId: "1",
+      AgentName: "boot-test",
+      PoolId: "1",
+      PoolName: "Default",
+      ServerUrl: url,
+      ServerUrlV2: url,
+      UseV2Flow: "true",
+      GitHubUrl: `${url}/boot-test`,
+      Ephemeral: "true",
+      DisableUpdate: "true",
+      WorkFolder: "_work",
+    }),
+    ".credentials": base64({
+      scheme: "OAuth",
+      data: { clientId: randomUUID(), authorizationUrl: `${url}/token`, requireFipsCryptography: "True" },
+    }),
+    ".credentials_rsaparams": base64({
+      modulus: number(n),
+      exponent: number(e),
+      d: number(d),
+      p: number(p),
+      q: number(q),
+      dp: number(dp),
+      dq: number(dq),
+      inverseQ: number(qi),
+    }),
+  });
+}

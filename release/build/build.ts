@@ -1,0 +1,149 @@
+import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import { UserError } from "../process/errors.js";
+import { imageName, type Architecture } from "../store/keys.js";
+import { exclusively } from "../process/lock.js";
+import { say, step } from "../process/progress.js";
+import { buildFacts, type AcceleratorChoice, type BuildFacts } from "../store/records.js";
+import { run } from "../process/run.js";
+import { exportImage } from "./source.js";
+import { parseJson } from "../store/store.js";
+import { requireDiskSpace, requireTools, type Tool } from "../process/tools.js";
+
+export type Base = BuildFacts["base"]["kind"];
+export type Runner = BuildFacts["runner"]["kind"];
+/** Which image, made of what. */
+export interface BuildRequest {
+  /** The checkout. */
+  root: string;
+  commit: string;
+  arch: Architecture;
+  base: Base;
+  runner: Runner;
+  accelerator: AcceleratorChoice;
+}
+
+/** A disk that is ready to be published. */
+export interface BuiltImage {
+  path: string;
+  facts: BuildFacts;
+}
+
+/** Gigabytes a build takes at its peak: base image, working disk, sealed disk. */
+const neededGigabytes: Record<Base, number> = { debian: 4, ubuntu: 12 };
+
+/** What a build of this architecture runs. */
+export function buildTools(arch: Architecture): Tool[] {
+  return ["make", "packer", `qemu-system-${arch}`, "qemu-img", "zstd"];
+}
+
+const makeTargets: Record<AcceleratorChoice, (arch: Architecture) => string> = {
+  auto: (arch) => arch,
+  kvm: (arch) => `${arch}-host`,
+  tcg: (arch) => `${arch}-emul`,
+};
+
+/** Where the image of a commit is built: a folder of its own, since architectures and commits may build at the same time. */
+export function buildDirectory(root: string, commit: string, arch: Architecture): string {
+  return path.join(root, "build", `${commit}-${arch}`);
+}
+
+/** Does `work` while no other process on this machine builds or publishes the same image. */
+export async function withBuildDirectory<T>(
+  { root, commit, arch }: Pick<BuildRequest, "root" | "commit" | "arch">,
+  work: () => Promise<T>,
+): Promise<T> {
+  return exclusively(buildDirectory(root, commit, arch), `a build of ${imageName(arch)} ${commit}`, work);
+}
+
+/**
+ * Builds the image of a commit with Packer and QEMU, unless that is done already.
+ * @throws UserError for what is missing on this machine, and with the end of the log where the build fails
+ */
+export async function buildImage(request: BuildRequest): Promise<BuiltImage> {
+  const { root, commit, arch, base, runner, accelerator } = request;
+  const name = imageName(arch);
+  const directory = buildDirectory(root, commit, arch);
+  const built = await findBuilt(root, commit, arch);
+  if (built !== null && mismatch(built.facts, base, runner) === null) {
+    say(`${name} of ${commit} is built already: ${built.path}`);
+    return built;
+  }
+
+  await requireTools(buildTools(arch));
+  await mkdir(directory, { recursive: true });
+  await requireDiskSpace(directory, neededGigabytes[base]);
+  if (built !== null) await rm(directory, { recursive: true });
+  const image = await exportImage(root, commit, directory);
+  const log = path.join(root, "build", "logs", `${commit}-${arch}-build.log`);
+  const settings = {
+    BASE: base,
+    RUNNER: runner,
+    COMMIT: commit,
+    CACHE_DIR: path.resolve(root, process.env.RUNNER_IMAGES_CACHE ?? ".local/cache"),
+  };
+  say(`${name} of ${commit}, log: ${path.relative(root, log)}`);
+  await step(`build ${name}`, async (report) => {
+    const stages = setInterval(() => void lastStage(log).then(report, () => undefined), stageIntervalMs);
+    try {
+      const variables = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
+      await run("make", ["-C", image, makeTargets[accelerator](arch), ...variables], { log });
+    } catch (error) {
+      throw withReason(error);
+    } finally {
+      clearInterval(stages);
+    }
+  });
+  const result = await findBuilt(root, commit, arch);
+  if (result === null)
+    throw new UserError(
+      `make ended well but left no valid ${name}.qcow2 and ${name}.build.json in ${image}/build`,
+    );
+  return result;
+}
+
+/** The finished disk of a commit; null where there is none. The facts are written last, so they prove the disk. */
+export async function findBuilt(
+  root: string,
+  commit: string,
+  arch: Architecture,
+): Promise<BuiltImage | null> {
+  const disk = path.join(buildDirectory(root, commit, arch), "image", "build", `${imageName(arch)}.qcow2`);
+  const facts = await readFile(disk.replace(/qcow2$/, "build.json"), "utf8").catch(() => null);
+  const parsed = facts === null ? null : parseJson(facts, buildFacts);
+  const isThere = await stat(disk).then(
+    (found) => found.size > 0,
+    () => false,
+  );
+  return parsed !== null && isThere ? { path: disk, facts: parsed } : null;
+}
+
+/** How an image differs from what was asked for, e.g. "base debian, not ubuntu"; null where it does not. */
+export function mismatch(facts: BuildFacts, base: Base, runner: Runner): string | null {
+  if (facts.base.kind !== base) return `base ${facts.base.kind}, not ${base}`;
+  if (facts.runner.kind !== runner) return `runner ${facts.runner.kind}, not ${runner}`;
+  return null;
+}
+
+/** The error of a failed make, led by what the build itself says is wrong ("error: ..."), where it says so. */
+function withReason(error: unknown): unknown {
+  if (!(error instanceof UserError)) return error;
+  const reason = /^ *\| error: (.*)$/m.exec(error.message)?.[1];
+  return reason === undefined ? error : new UserError(`${reason}: ${error.message}`, { cause: error });
+}
+
+const stageIntervalMs = 2_000;
+
+/** The last line of make's output, which says the stage it is in. */
+async function lastStage(log: string): Promise<string> {
+  const handle = await open(log, "r");
+  try {
+    const { size } = await handle.stat();
+    const length = Math.min(size, 4096);
+    const { buffer } = await handle.read({ buffer: Buffer.alloc(length), position: size - length });
+    const lines = buffer.toString("utf8").split(/[\r\n]+/);
+    return (lines.findLast((line) => line.trim() !== "") ?? "").slice(0, 120);
+  } finally {
+    await handle.close();
+  }
+}

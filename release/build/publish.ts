@@ -1,0 +1,209 @@
+import { rm, stat } from "node:fs/promises";
+import pRetry from "p-retry";
+import {
+  buildDirectory,
+  buildImage,
+  findBuilt,
+  mismatch,
+  withBuildDirectory,
+  type BuildRequest,
+  type BuiltImage,
+} from "./build.js";
+import { compressDisk, measureCompressed, ZstdError, type Digests } from "./compress.js";
+import { UserError } from "../process/errors.js";
+import { imageName, keys } from "../store/keys.js";
+import { say, step } from "../process/progress.js";
+import { buildFacts, manifest, type BuildFacts, type Manifest } from "../store/records.js";
+import { cancellation } from "../process/run.js";
+import { ConflictError, getJson, jsonText, parseJson, RepeatUploadError, type S3Store } from "../store/store.js";
+import { requireTools } from "../process/tools.js";
+
+/** What `publish` prints. */
+export interface PublishResult {
+  commit: string;
+  arch: string;
+  /** now: uploaded. adopted: the disk was there already, the rest was written. before: all was there. */
+  published: "now" | "adopted" | "before";
+  keys: { disk: string; sha256: string; manifest: string };
+  /** Sizes in bytes: what hosts download, and the disk inside. */
+  compressedBytes: number;
+  diskBytes: number;
+  /** Of the disk, uncompressed. */
+  sha256: string;
+  seconds: number;
+}
+
+/**
+ * Publishes the image of a commit: disk, its sha256 and, last, the manifest which says that all of it is there. Everything is
+ * create-only, so a killed publish is finished by the next one, on any machine.
+ * @param withBuild builds the image first, unless it is published already
+ */
+export async function publish(
+  store: S3Store,
+  request: BuildRequest,
+  withBuild: boolean,
+): Promise<PublishResult> {
+  const { root, commit, arch, base, runner } = request;
+  const start = Date.now();
+  return withBuildDirectory(request, async () => {
+    const [published, found] = await ensurePublished(store, request, withBuild);
+    const difference = mismatch(found.build, base, runner);
+    if (difference !== null)
+      throw new UserError(
+        `${imageName(arch)} of ${commit} is published with ${difference}, and never changes: commit a change of image/ to get another image`,
+      );
+    await rm(buildDirectory(root, commit, arch), { recursive: true, force: true });
+    return {
+      commit,
+      arch,
+      published,
+      keys: {
+        disk: keys.disk(commit, arch),
+        sha256: keys.diskSha256(commit, arch),
+        manifest: keys.manifest(commit, arch),
+      },
+      compressedBytes: found.compressed.bytes,
+      diskBytes: found.disk.bytes,
+      sha256: found.disk.sha256,
+      seconds: (Date.now() - start) / 1000,
+    };
+  });
+}
+
+async function ensurePublished(
+  store: S3Store,
+  request: BuildRequest,
+  withBuild: boolean,
+): Promise<[PublishResult["published"], Manifest]> {
+  const { commit, arch } = request;
+  const before = await getJson(store, keys.manifest(commit, arch), manifest);
+  if (before !== null) {
+    say(`${imageName(arch)} of ${commit} is published already`);
+    return ["before", before];
+  }
+  if ((await store.head(keys.disk(commit, arch))) !== null) return ["adopted", await adopt(store, request)];
+
+  const image = withBuild ? await buildImage(request) : await requireBuilt(request);
+  const digests = await uploadDisk(store, request, image);
+  if (digests === null) return ["adopted", await adopt(store, request)];
+  return ["now", await describe(store, request, digests, image.facts)];
+}
+
+/** What was built here before. It is looked at before it is published, since what is published stays. */
+async function requireBuilt({ root, commit, arch, base, runner }: BuildRequest): Promise<BuiltImage> {
+  const built = await findBuilt(root, commit, arch);
+  const difference = built === null ? null : mismatch(built.facts, base, runner);
+  if (built !== null && difference === null) return built;
+  const state = difference === null ? "is not built here" : `is built here with ${difference}`;
+  throw new UserError(
+    `${imageName(arch)} of ${commit} ${state}: add --build, or run release/cli.ts build --commit ${commit} --arch ${arch} first`,
+  );
+}
+
+type Image = Pick<BuildRequest, "commit" | "arch">;
+
+/** The object's metadata under which the facts of its build travel, so that any machine can write its manifest. */
+const factsMetadata = "build";
+
+const uploadRetries = 1;
+
+/**
+ * Compresses, hashes and uploads a disk in one pass.
+ * @returns null where another publisher was faster: its disk counts, since no two builds are alike
+ */
+async function uploadDisk(store: S3Store, image: Image, built: BuiltImage): Promise<Digests | null> {
+  await requireTools(["zstd"]);
+  const { size } = await stat(built.path);
+  const metadata = { [factsMetadata]: asciiJson(built.facts) };
+  const upload = () =>
+    step(`publish ${imageName(image.arch)}`, async (report) => {
+      const disk = await compressDisk(built.path, (bytes) => report(progress(bytes, size)));
+      await store.upload(keys.disk(image.commit, image.arch), disk.stream, size, metadata);
+      return disk.digests;
+    });
+  try {
+    return await pRetry(upload, {
+      retries: uploadRetries,
+      shouldRetry: ({ error }) => error instanceof RepeatUploadError,
+    });
+  } catch (error) {
+    if (error instanceof ConflictError) return null;
+    throw error;
+  }
+}
+
+const downloadRetries = 2;
+
+/** Finishes what another publisher began: reads the disk that is stored, and writes what is missing about it. */
+async function adopt(store: S3Store, image: Image): Promise<Manifest> {
+  await requireTools(["zstd"]);
+  const key = keys.disk(image.commit, image.arch);
+  const stored = await store.head(key);
+  const facts = parseJson(stored?.metadata[factsMetadata] ?? "", buildFacts);
+  if (stored === null || facts === null)
+    throw new UserError(
+      `${key} in ${store.where} was not put there by this project, and stays: commit a change of image/ to get another image`,
+    );
+  const digests = await step(`finish publishing ${imageName(image.arch)}`, (report) =>
+    pRetry(
+      async () =>
+        measureCompressed(await store.download(key), (bytes) => report(progress(bytes, stored.bytes))),
+      { retries: downloadRetries, signal: cancellation.signal },
+    ).catch((error: unknown) => {
+      if (!(error instanceof ZstdError)) throw error;
+      throw new UserError(
+        `${key} in ${store.where} is damaged (${error.message}), and stays: commit a change of image/ to get another image`,
+      );
+    }),
+  );
+  return describe(store, image, digests, facts);
+}
+
+/** Writes the sha256 and, last, the manifest of a disk that is stored. */
+async function describe(
+  store: S3Store,
+  { commit, arch }: Image,
+  { disk, compressed }: Digests,
+  facts: BuildFacts,
+): Promise<Manifest> {
+  await store.create(keys.diskSha256(commit, arch), `${disk.sha256}\n`);
+  const record: Manifest = {
+    schema: 1,
+    commit,
+    arch,
+    compressed: { key: keys.disk(commit, arch), bytes: compressed.bytes, sha256: compressed.sha256 },
+    disk: { bytes: disk.bytes, sha256: disk.sha256 },
+    build: facts,
+    publishedAt: new Date().toISOString(),
+  };
+  const result = await createManifest(store, record);
+  await store.abortUnfinishedUploads(keys.disk(commit, arch));
+  return result;
+}
+
+/** The manifest that is stored: ours, or the one another publisher of the same disk wrote at the same time. */
+async function createManifest(store: S3Store, ours: Manifest): Promise<Manifest> {
+  const key = keys.manifest(ours.commit, ours.arch);
+  try {
+    await store.create(key, jsonText(ours));
+    return ours;
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error;
+    const theirs = await getJson(store, key, manifest);
+    if (theirs?.compressed.sha256 !== ours.compressed.sha256) throw error;
+    return theirs;
+  }
+}
+
+function progress(bytes: number, of: number): string {
+  const megabytes = (count: number) => Math.round(count / 1e6);
+  return `${megabytes(bytes)} of ${megabytes(of)} MB`;
+}
+
+/** JSON for an HTTP header: other characters than ASCII as escapes. */
+function asciiJson(value: unknown): string {
+  return JSON.stringify(value).replaceAll(
+    /[^\x20-\x7e]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}

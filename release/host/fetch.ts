@@ -1,0 +1,225 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, rename, rm, stat, statfs } from "node:fs/promises";
+import path from "node:path";
+import { pipeline } from "node:stream/promises";
+import { execa } from "execa";
+import prettyBytes from "pretty-bytes";
+import { downloadFile, downloadText } from "./download.js";
+import { UserError } from "../process/errors.js";
+import { commitPattern, imageName, keys, type Architecture } from "../store/keys.js";
+import { exclusively } from "../process/lock.js";
+import { say, step } from "../process/progress.js";
+import { manifest, type Manifest } from "../store/records.js";
+import { cancellation } from "../process/run.js";
+import { requireTools } from "../process/tools.js";
+
+export interface FetchOptions {
+  /** Public base URL of the CDN, e.g. "https://images.example.org". */
+  url: string;
+  /** Default: what `<url>/latest` names. */
+  commit?: string | undefined;
+  arch: Architecture;
+  /** The image becomes `<directory>/<commit>/ubuntu-<arch>.qcow2`. */
+  directory: string;
+  /** How often a failed request is tried again; default 7. */
+  retries?: number | undefined;
+}
+
+export interface FetchedImage {
+  commit: string;
+  arch: Architecture;
+  /** The verified qcow2. */
+  path: string;
+  /** Size and sha256 of the qcow2. */
+  bytes: number;
+  sha256: string;
+  seconds: number;
+  /** True when it was there already and nothing was downloaded. */
+  cached: boolean;
+}
+
+/**
+ * Downloads and verifies an image, as a VM host would. The file appears at its final path whole and verified or not at
+ * all; one that is there already is verified again, not trusted. A cut download goes on where it was, also in a later run.
+ * @throws UserError when the image is not published, does not have the hash it should, or does not fit on the disk
+ */
+export async function fetchImage(options: FetchOptions): Promise<FetchedImage> {
+  const { arch, directory, retries } = options;
+  const start = Date.now();
+  const url = baseUrl(options.url);
+  const commit = options.commit ?? (await fetchLatest(url, { retries }));
+  const published = await fetchManifest({ url, commit, arch, retries });
+  const target = path.resolve(directory, commit, `${imageName(arch)}.qcow2`);
+  return await exclusively(target, `a download of ${imageName(arch)}`, async () => {
+    const cached = await verifyPresent(target, published);
+    if (!cached) {
+      await step(`fetch ${imageName(arch)} from ${url}`, (report) =>
+        fetchDisk(url, published, target, retries, report),
+      );
+    }
+    const seconds = (Date.now() - start) / 1000;
+    return { commit, arch, path: target, ...published.disk, seconds, cached };
+  });
+}
+
+/** The commit that `<url>/latest` names. */
+async function fetchLatest(url: string, options: { retries?: number | undefined }): Promise<string> {
+  const source = `${url}/${keys.latest}`;
+  const text = await downloadText(source, { what: "any image", ...options });
+  const commit = text.endsWith("\n") ? text.slice(0, -1) : "";
+  if (!commitPattern.test(commit))
+    throw new UserError(
+      `${source} must be 40 lowercase hex digits and a newline, but is ${JSON.stringify(text.slice(0, 60))}`,
+    );
+  return commit;
+}
+
+/** The manifest of a published image, read through the CDN. */
+export async function fetchManifest(options: {
+  url: string;
+  commit: string;
+  arch: Architecture;
+  retries?: number | undefined;
+}): Promise<Manifest> {
+  const { commit, arch, retries } = options;
+  if (!commitPattern.test(commit))
+    throw new UserError(`commit must be 40 lowercase hex digits, but is ${JSON.stringify(commit)}`);
+  const source = `${baseUrl(options.url)}/${keys.manifest(commit, arch)}`;
+  const text = await downloadText(source, { what: `${imageName(arch)} of ${commit}`, retries });
+  const parsed = manifest.safeParse(parseJson(text));
+  if (!parsed.success || parsed.data.commit !== commit || parsed.data.arch !== arch)
+    throw new UserError(`${source} is not a manifest of ${imageName(arch)} of ${commit}`);
+  return parsed.data;
+}
+
+function baseUrl(url: string): string {
+  if (!/^https?:\/\//.test(url) || !URL.canParse(url))
+    throw new UserError(`the images' URL must start with http:// or https://, but is ${JSON.stringify(url)}`);
+  return url.replace(/\/+$/, "");
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function verifyPresent(target: string, { disk }: Manifest): Promise<boolean> {
+  const stats = await stat(target).catch(() => undefined);
+  if (stats === undefined) return false;
+  if (stats.size === disk.bytes && (await sha256(target)) === disk.sha256) return true;
+  say(`${target} is not what was published: fetching it again`);
+  await rm(target, { recursive: true });
+  return false;
+}
+
+/** Downloads, decompresses and verifies one disk; the steps leave `.zst.part`, then `.part`, then `target`. */
+async function fetchDisk(
+  url: string,
+  published: Manifest,
+  target: string,
+  retries: number | undefined,
+  report: (progress: string) => void,
+): Promise<void> {
+  const { commit, arch, compressed, disk } = published;
+  const what = `${imageName(arch)} of ${commit}`;
+  await requireTools(["zstd"]);
+  const sidecar = await downloadText(`${url}/${keys.diskSha256(commit, arch)}`, { what, retries });
+  if (sidecar !== `${disk.sha256}\n`)
+    throw new UserError(
+      `${what}: .qcow2.sha256 and the manifest name different hashes: the publication is broken`,
+    );
+
+  await mkdir(path.dirname(target), { recursive: true });
+  const archive = `${target}.zst.part`;
+  await checkSpace(archive, published);
+  const source = `${url}/${keys.disk(commit, arch)}`;
+  const download = (): Promise<{ resumed: boolean }> =>
+    downloadFile(source, archive, compressed.bytes, {
+      what,
+      retries,
+      report: (have) => report(`${prettyBytes(have)} of ${prettyBytes(compressed.bytes)}`),
+    });
+  const discard = (): Promise<unknown> =>
+    Promise.all([rm(archive, { force: true }), rm(`${archive}.etag`, { force: true })]);
+
+  const { resumed } = await download();
+  report("verifying");
+  let right = (await sha256(archive)) === compressed.sha256;
+  if (!right && resumed) {
+    // The part of an earlier run can have been damaged here, e.g. by a power failure: then the whole is not.
+    say(`${what}: the resumed download has a wrong hash, starting again`);
+    await discard();
+    await download();
+    right = (await sha256(archive)) === compressed.sha256;
+  }
+  if (!right) {
+    await discard();
+    throw new UserError(`${source} does not have the sha256 its manifest says (${compressed.sha256})`);
+  }
+
+  report("decompressing");
+  const part = `${target}.part`;
+  await decompress(archive, part);
+  const seen = await sha256(part);
+  if (seen !== disk.sha256) {
+    await Promise.all([discard(), rm(part)]);
+    throw new UserError(
+      `${what} decompresses to sha256 ${seen}, but ${disk.sha256} was published: refusing to use it`,
+    );
+  }
+  await sync(part);
+  await rename(part, target);
+  await sync(path.dirname(target));
+  await discard();
+}
+
+/** The archive and the disk exist side by side for a moment. */
+async function checkSpace(archive: string, { arch, compressed, disk }: Manifest): Promise<void> {
+  const folder = path.dirname(archive);
+  const { bavail, bsize } = await statfs(folder);
+  const present = (await stat(archive).catch(() => undefined))?.size ?? 0;
+  const needed = Math.max(0, compressed.bytes - present) + disk.bytes;
+  if (needed > bavail * bsize)
+    throw new UserError(
+      `the disk is too full: ${imageName(arch)} needs ${gigabytes(needed)} in ${folder}, ${gigabytes(bavail * bsize)} are free`,
+    );
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
+}
+
+/** zstd writes runs of zeros as holes. The window is the contract's limit: 2^27 bytes. */
+async function decompress(archive: string, target: string): Promise<void> {
+  const result = await execa(
+    "setpriv",
+    ["--pdeathsig", "KILL", "zstd", "-d", "--long=27", "--sparse", "-f", "-q", "-o", target, archive],
+    { stdin: "ignore", cancelSignal: cancellation.signal, reject: false },
+  );
+  if (result.isCanceled) throw new UserError(`decompressing ${archive} was cancelled`);
+  if (result.failed)
+    throw new UserError(`zstd cannot decompress ${archive}: ${result.stderr.slice(0, 300).trim()}`);
+}
+
+/** Hex sha256 of a file. */
+async function sha256(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(file, { highWaterMark: 1024 * 1024 }), hash, {
+    signal: cancellation.signal,
+  });
+  return hash.digest("hex");
+}
+
+/** Until this is done, a power failure can leave a file that has its name but not its content. */
+async function sync(file: string): Promise<void> {
+  const handle = await open(file, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

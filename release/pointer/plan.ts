@@ -1,0 +1,49 @@
+import { keys, type Architecture } from "../store/keys.js";
+import { agrees, nextSeq, readPointer } from "./pointer.js";
+import type { BucketReader } from "../store/store.js";
+import { UserError } from "../process/errors.js";
+import { prove } from "./verify.js";
+
+/** Where `latest` is to point, decided before anything is changed. */
+export interface Move {
+  commit: string;
+  /** The number of the move: the stored one where the store already agrees. */
+  seq: number;
+  /** True where `commit` is still to be built and boot-tested: the move has to wait for that. */
+  needsBuild: boolean;
+  /** True where nothing was ever promoted, and nothing of `newest` published. */
+  isFirst: boolean;
+  /** What is wrong with an image that stays live all the same. One line each. */
+  warnings: string[];
+}
+
+/**
+ * Reads the stored pointer and proves the target of the move, so that a bad rollback fails in the preview.
+ *
+ * An image that is live already is not refused but warned about: to fail would block every other change, and leave it live.
+ * @throws UserError naming what the pinned commit lacks
+ */
+export async function planMove(
+  store: BucketReader,
+  given: { newest: string; pinned: string | undefined; architectures: readonly Architecture[]; now?: Date },
+): Promise<Move> {
+  const { newest, pinned, architectures, now = new Date() } = given;
+  const commit = pinned ?? newest;
+  const [stored, problems] = await Promise.all([
+    readPointer(store),
+    prove(store, commit, architectures, now),
+  ]);
+  const isLive = agrees(stored, commit);
+  if (pinned !== undefined && problems.length > 0 && !isLive) {
+    throw new UserError(
+      `config runner-images:latest names ${commit}, which cannot go live: ${problems.join("; ")}; pin another commit: pulumi config set latest <commit>, or unpin: pulumi config rm latest`,
+    );
+  }
+  return {
+    commit,
+    seq: nextSeq(stored, commit),
+    needsBuild: pinned === undefined && problems.length > 0,
+    isFirst: stored.head === null && (await store.list(keys.imagesPrefix(newest))).length === 0,
+    warnings: isLive ? problems.map((problem) => `the live image ${commit}: ${problem}`) : [],
+  };
+}

@@ -1,0 +1,81 @@
+import { commitPattern, keys } from "../store/keys.js";
+import { pointer, type Pointer } from "../store/records.js";
+import { getJson, parseJson, type StoreReader } from "../store/store.js";
+
+/**
+ * The stored pointer: the log `pointer/<seq>.json` decides, `latest.json` and `latest` are its copies for hosts. They
+ * differ from it after a killed move, or when somebody edited them by hand.
+ */
+export interface StoredPointer {
+  /** The newest entry of the log; null: nothing was promoted yet. */
+  head: Pointer | null;
+  /** Null: missing or not valid. */
+  latestJson: Pointer | null;
+  /** The commit hosts get. Null: missing or not a commit. */
+  latest: string | null;
+}
+
+const entryPattern = /^pointer\/(\d{8})\.json$/;
+
+/**
+ * The numbers of all moves, oldest first. They have no gap: an entry behind one was not made by a move, and would otherwise be the newest
+ * for good, since nobody can delete it.
+ */
+export async function readLog(store: StoreReader): Promise<number[]> {
+  const found = await store.list(keys.pointerPrefix);
+  const numbers = found.flatMap((key) => entryPattern.exec(key)?.[1] ?? []).map(Number);
+  const gap = numbers.findIndex((number, index) => number !== index + 1);
+  return gap === -1 ? numbers : numbers.slice(0, gap);
+}
+
+/** One move of the log. @throws UserError where it is not valid */
+export async function readEntry(store: StoreReader, seq: number): Promise<Pointer | null> {
+  return getJson(store, keys.pointer(seq), pointer);
+}
+
+/** The newest move of the log. */
+export async function readHead(store: StoreReader): Promise<Pointer | null> {
+  const newest = (await readLog(store)).at(-1);
+  return newest === undefined ? null : readEntry(store, newest);
+}
+
+/** Where the stored pointer is now. */
+export async function readPointer(store: StoreReader): Promise<StoredPointer> {
+  const [head, latestJson, latest] = await Promise.all([
+    readHead(store),
+    store.get(keys.latestJson),
+    store.get(keys.latest),
+  ]);
+  return {
+    head,
+    latestJson: latestJson === null ? null : parseJson(latestJson.text, pointer),
+    latest: latest === null ? null : parseLatest(latest.text),
+  };
+}
+
+/** The content of `latest`: the commit and a newline. */
+export function latestText(commit: string): string {
+  return `${commit}\n`;
+}
+
+/** The commit in the content of `latest`; null where it is anything else than hosts accept. */
+export function parseLatest(text: string): string | null {
+  const commit = text.endsWith("\n") ? text.slice(0, -1) : text;
+  return commitPattern.test(commit) ? commit : null;
+}
+
+/** Whether log, `latest.json` and `latest` all name the desired commit, so that there is nothing to move. */
+export function agrees(stored: StoredPointer, desired: string): boolean {
+  const { head, latestJson, latest } = stored;
+  return head !== null && head.commit === desired && isSameMove(head, latestJson) && latest === desired;
+}
+
+/** The number to move with: the stored one where nothing is to move, one more where something is. */
+export function nextSeq(stored: StoredPointer, desired: string): number {
+  const seq = stored.head?.seq ?? 0;
+  return agrees(stored, desired) ? seq : seq + 1;
+}
+
+function isSameMove(head: Pointer, copy: Pointer | null): boolean {
+  return copy !== null && copy.seq === head.seq && copy.commit === head.commit;
+}

@@ -1,0 +1,141 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { UserError } from "../process/errors.js";
+import { keys, type Architecture } from "../store/keys.js";
+import { latestText, parseLatest, readEntry, readHead, readPointer } from "./pointer.js";
+import { say, step } from "../process/progress.js";
+import type { Pointer } from "../store/records.js";
+import { cancellation } from "../process/run.js";
+import { ConflictError, jsonText, type Store } from "../store/store.js";
+import { prove } from "./verify.js";
+
+export interface PromoteRequest {
+  commit: string;
+  /** The number of this move. The stored one repeats a move, which changes nothing where it was finished. */
+  seq: number;
+  architectures: readonly Architecture[];
+  /** Base URL of the CDN, without a slash at its end. */
+  url: string;
+}
+
+/** What `promote` prints. */
+export interface PromoteResult extends Pointer {
+  url: string;
+}
+
+/**
+ * Makes a commit's image the one hosts get: proves it, claims the next entry of the log, writes `latest.json` and `latest`, and
+ * waits until the CDN serves it. A killed move is finished by repeating it.
+ * @throws UserError where the image is not complete, or another update moved the pointer
+ */
+export async function promote(store: Store, request: PromoteRequest): Promise<PromoteResult> {
+  const { commit, architectures, url } = request;
+  const problems = await prove(store, commit, architectures, new Date());
+  if (problems.length > 0) throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
+  const entry = await claim(store, request);
+  say(`move ${entry.seq}: latest now names ${commit}, before ${entry.previous ?? "nothing"}`);
+  await settle(store);
+  await step(`wait until ${url}/latest names it`, () => waitForCdn(url, commit));
+  return { ...entry, url };
+}
+
+/**
+ * The entry of the log for this move: the stored one, or a new one.
+ * @throws UserError unless it is the newest
+ */
+export async function claim(
+  store: Store,
+  { commit, seq }: Pick<PromoteRequest, "commit" | "seq">,
+): Promise<Pointer> {
+  const stored = await readPointer(store);
+  const newest = stored.head?.seq ?? 0;
+  if (seq === newest && stored.head?.commit === commit) return stored.head;
+  if (seq > newest + 1)
+    throw new UserError(`move ${seq} would leave a gap, the newest is ${newest}: use --seq ${newest + 1}`);
+  if (seq <= newest) throw movedMeanwhile(stored.head);
+
+  const previous = stored.latest ?? stored.head?.commit ?? null;
+  const entry: Pointer = { seq, commit, previous, promotedAt: new Date().toISOString() };
+  try {
+    await store.create(keys.pointer(seq), jsonText(entry));
+    return entry;
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error;
+    const theirs = await readEntry(store, seq);
+    if (theirs?.commit !== commit) throw movedMeanwhile(theirs);
+    return theirs;
+  }
+}
+
+function movedMeanwhile(by: Pointer | null): UserError {
+  return new UserError(
+    `another update moved the pointer to ${by?.commit ?? "an unknown commit"} (move ${by?.seq ?? "unknown"}): run pulumi up again`,
+  );
+}
+
+/** Rounds of settle(): one is enough alone, each concurrent move can cost one more. */
+const settleRounds = 100;
+
+/**
+ * Brings `latest.json` and `latest` to the newest entry of the log, whoever wrote it. The copies are read *before* the log and
+ * replaced only in the version that was read: a writer who was delayed in between loses, and never puts an older move back.
+ */
+export async function settle(store: Store): Promise<void> {
+  for (let round = 0; round < settleRounds; round++) {
+    const [latestJson, latest] = await Promise.all([store.get(keys.latestJson), store.get(keys.latest)]);
+    const head = await readHead(store);
+    if (head === null) return;
+    const written =
+      (await copyTo(store, keys.latestJson, latestJson, jsonText(head))) &&
+      (await copyTo(store, keys.latest, latest, latestText(head.commit)));
+    // The same commit may be live twice, with the same ETag each time: only the log tells whether it still is the newest.
+    if (written && (await readHead(store))?.seq === head.seq) return;
+  }
+  throw new UserError(
+    `${keys.latest} in ${store.where} is being changed by others all the time: run pulumi up again`,
+  );
+}
+
+async function copyTo(
+  store: Store,
+  key: string,
+  stored: { text: string; etag: string } | null,
+  text: string,
+): Promise<boolean> {
+  return stored?.text === text || store.replace(key, text, stored?.etag ?? null);
+}
+
+/** Milliseconds. The CDN may serve the old pointer for a minute, and some caches check twice. */
+const cdnTimeout = 150_000;
+const cdnInterval = 1_000;
+const requestTimeout = 5_000;
+
+async function waitForCdn(url: string, commit: string): Promise<void> {
+  const deadline = Date.now() + cdnTimeout;
+  for (;;) {
+    const served = await readServedLatest(url);
+    if (served.commit === commit) return;
+    cancellation.signal.throwIfAborted();
+    if (Date.now() > deadline)
+      throw new UserError(
+        `${url}/latest still ${served.description} after ${cdnTimeout / 1000} s; the store names ${commit}: check the CDN and IMAGES_URL`,
+      );
+    await sleep(cdnInterval, undefined, { signal: cancellation.signal });
+  }
+}
+
+/** What the CDN serves as `latest`; commit is null where that is no commit. The description goes into sentences. */
+export async function readServedLatest(url: string): Promise<{ commit: string | null; description: string }> {
+  try {
+    const answer = await fetch(`${url}/latest`, { signal: AbortSignal.timeout(requestTimeout) });
+    const text = await answer.text();
+    if (!answer.ok) return { commit: null, description: `answers ${answer.status}` };
+    const commit = parseLatest(text);
+    return {
+      commit,
+      description: commit === null ? "serves something that is no commit" : `names ${commit}`,
+    };
+  } catch (error) {
+    const { cause, message } = error as Error & { cause?: { code?: string } };
+    return { commit: null, description: `cannot be reached (${cause?.code ?? message})` };
+  }
+}

@@ -1,0 +1,50 @@
+import { access, constants, statfs } from "node:fs/promises";
+import path from "node:path";
+import { UserError } from "./errors.js";
+
+/** Debian's and Ubuntu's package of each program we run. */
+const packages = {
+  git: "git",
+  make: "make",
+  packer: "packer",
+  "qemu-img": "qemu-utils",
+  "qemu-system-aarch64": "qemu-system-arm",
+  "qemu-system-x86_64": "qemu-system-x86",
+  zstd: "zstd",
+} as const;
+export type Tool = keyof typeof packages;
+
+/** @throws UserError naming every tool that is not on PATH, and the command that installs them */
+export async function requireTools(tools: Tool[]): Promise<void> {
+  const found = await Promise.all(tools.map(isOnPath));
+  const missing = tools.filter((_, index) => !found[index]);
+  if (missing.length === 0) return;
+  throw new UserError(
+    `not installed: ${missing.join(", ")}: apt-get install ${missing.map((tool) => packages[tool]).join(" ")}`,
+  );
+}
+
+async function isOnPath(tool: string): Promise<boolean> {
+  const folders = (process.env.PATH ?? "").split(path.delimiter).filter((folder) => folder !== "");
+  const hits = await Promise.all(
+    folders.map((folder) =>
+      access(path.join(folder, tool), constants.X_OK).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  return hits.includes(true);
+}
+
+const gigabyte = 1e9;
+
+/** @throws UserError where the file system of an existing folder has less than this many gigabytes free */
+export async function requireDiskSpace(folder: string, gigabytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  const free = (bavail * bsize) / gigabyte;
+  if (free >= gigabytes) return;
+  throw new UserError(
+    `the disk of ${folder} has ${free.toFixed(1)} GB free, a build needs ${gigabytes} GB: free some, or work in a checkout on a larger disk`,
+  );
+}

@@ -1,0 +1,89 @@
+import { z } from "zod";
+import { architectures, commitPattern, sha256Pattern } from "./keys.js";
+
+const commit = z.string().regex(commitPattern);
+const sha256 = z.string().regex(sha256Pattern);
+const bytes = z.number().int().positive();
+const seconds = z.number().nonnegative();
+const date = z.iso.date();
+const timestamp = z.iso.datetime();
+
+/** How guest instructions are run. */
+export const accelerators = ["kvm", "tcg"] as const;
+export type Accelerator = (typeof accelerators)[number];
+/** `auto` is KVM where it works and TCG elsewhere. */
+export type AcceleratorChoice = "auto" | Accelerator;
+
+/** What `make -C image` says about a disk it built: `image/build/ubuntu-<arch>.build.json`. */
+export const buildFacts = z.object({
+  arch: z.enum(architectures),
+  /** The base image: `ubuntu` is Ubuntu's cloud image, `debian` the small one built from packages. */
+  base: z.object({ kind: z.enum(["ubuntu", "debian"]), name: z.string(), sha256 }),
+  /**
+   * The runner inside: `github` is actions/runner, `fixture` the stand-in which speaks `run.sh --jitconfig`.
+   * GitHub stops giving jobs to a release about 30 days after a newer one appears: the earlier of
+   * `supersededAt` + 30 days and `deprecatedAt` is the limit (null: not known yet).
+   */
+  runner: z.object({
+    kind: z.enum(["github", "fixture"]),
+    version: z.string(),
+    sha256,
+    releasedAt: date,
+    supersededAt: date.nullable(),
+    deprecatedAt: date.nullable(),
+  }),
+  builder: z.object({ packer: z.string(), qemu: z.string(), accelerator: z.enum(accelerators) }),
+  /** Bytes: the size of the guest's disk, which is the floor of a VM's disk. */
+  virtualSize: bytes,
+  seconds,
+});
+export type BuildFacts = z.infer<typeof buildFacts>;
+
+/** `images/<commit>/ubuntu-<arch>.json`: uploaded last, so it proves that the set of this architecture is complete. */
+export const manifest = z.object({
+  schema: z.literal(1),
+  commit,
+  arch: z.enum(architectures),
+  /** The object hosts download: size in bytes and sha256 of the compressed file. */
+  compressed: z.object({ key: z.string(), bytes, sha256 }),
+  /** The qcow2 inside it. */
+  disk: z.object({ bytes, sha256 }),
+  build: buildFacts,
+  publishedAt: timestamp,
+});
+export type Manifest = z.infer<typeof manifest>;
+
+/** `images/<commit>/ubuntu-<arch>.boot.json`: what happened when the published image was booted from the CDN. */
+export const bootRecord = z.object({
+  schema: z.literal(1),
+  commit,
+  arch: z.enum(architectures),
+  result: z.enum(["passed", "failed"]),
+  /** One line: why it failed; null when it passed. */
+  reason: z.string().nullable(),
+  /** sha256 of the disk that was booted, so that the record belongs to these bytes. */
+  diskSha256: sha256,
+  /** Each assertion by name, with what was seen. */
+  checks: z.array(z.object({ name: z.string(), passed: z.boolean(), seen: z.string() })),
+  /** Seconds from the start of QEMU, but `fetch` from the start of the download. */
+  timings: z.object({
+    fetch: seconds,
+    credentialFetched: seconds.nullable(),
+    runnerStarted: seconds.nullable(),
+    poweredOff: seconds.nullable(),
+  }),
+  qemu: z.object({ version: z.string(), accelerator: z.enum(accelerators) }),
+  startedAt: timestamp,
+});
+export type BootRecord = z.infer<typeof bootRecord>;
+
+/** `pointer/<seq>.json`, one per move, and `latest.json`, a copy of the newest. */
+export const pointer = z.object({
+  /** Counts the moves from 1. */
+  seq: z.number().int().positive(),
+  commit,
+  /** The commit `latest` named before; null for the first move. */
+  previous: commit.nullable(),
+  promotedAt: timestamp,
+});
+export type Pointer = z.infer<typeof pointer>;

@@ -1,0 +1,84 @@
+import { UserError } from "../process/errors.js";
+
+/** What the AWS SDK and Node put on the errors they throw; all of it optional. */
+interface Failure {
+  name?: string;
+  code?: string;
+  message?: string;
+  $metadata?: { httpStatusCode?: number };
+  errors?: unknown[];
+}
+
+const unreachable = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EPIPE",
+  "ETIMEDOUT",
+  "TimeoutError",
+]);
+const wrongCredentials = new Set([
+  "InvalidAccessKeyId",
+  "InvalidClientTokenId",
+  "SignatureDoesNotMatch",
+  "InvalidToken",
+  "ExpiredToken",
+  "ExpiredTokenException",
+  "TokenRefreshRequired",
+]);
+const noCredentials = new Set(["CredentialsProviderError", "TokenProviderError"]);
+
+/**
+ * An error of a request to the store as the one line a person can act on.
+ * @param where the bucket and its server, e.g. `bucket "images" at http://127.0.0.1:9000`
+ * @returns anything unknown as it was: it is a bug and keeps its stack
+ */
+export function explainStoreError(error: unknown, where: string): unknown {
+  if (error instanceof UserError || !(error instanceof Error)) return error;
+  const failure = error as Failure;
+  const status = failure.$metadata?.httpStatusCode;
+  const name = failure.name ?? "";
+  const cause = failure.code ?? name;
+  const user = (line: string) => new UserError(line, { cause: error });
+
+  if (name === "NoSuchBucket")
+    return user(`${where} does not exist: create it with pulumi up, or correct BUCKET`);
+  const credentials = explainCredentials(error, where);
+  if (credentials !== null) return credentials;
+  if (status === 403)
+    return user(
+      `${where} denies this to the credentials in use (${name}): they need to list, read and write it`,
+    );
+  if (status === 301 || name === "AuthorizationHeaderMalformed" || name === "PermanentRedirect")
+    return user(`${where} is in another region: set AWS_REGION to the bucket's own`);
+  if (unreachable.has(cause))
+    return user(`${where} cannot be reached (${cause}): is it running, and AWS_ENDPOINT_URL_S3 right?`);
+  if (status === 507) return user(`${where} is full: free some space there`);
+  if (status !== undefined && status >= 500)
+    return user(`${where} answers ${status} (${name}): try again later`);
+  return error;
+}
+
+/** The line about credentials that are absent or not accepted; null where they are not what is wrong. */
+export function explainCredentials(error: unknown, where: string): UserError | null {
+  const { name = "" } = error as Failure;
+  if (noCredentials.has(name))
+    return new UserError(
+      `no credentials for ${where}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE`,
+      { cause: error },
+    );
+  if (wrongCredentials.has(name))
+    return new UserError(
+      `${where} refuses the credentials (${name}): check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN`,
+      { cause: error },
+    );
+  return null;
+}
+
+/** The HTTP status of an S3 error, or undefined. */
+export function statusOf(error: unknown): number | undefined {
+  return (error as Failure | undefined)?.$metadata?.httpStatusCode;
+}

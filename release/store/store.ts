@@ -1,0 +1,396 @@
+import { Readable } from "node:stream";
+import { crc32 } from "node:zlib";
+import {
+  AbortMultipartUploadCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  paginateListObjectsV2,
+  PutObjectCommand,
+  S3Client,
+} from "@aws-sdk/client-s3";
+import { Upload } from "@aws-sdk/lib-storage";
+import pRetry from "p-retry";
+import type { z } from "zod";
+import { UserError } from "../process/errors.js";
+import { objectHeaders } from "./headers.js";
+import { explainStoreError, statusOf } from "./store-errors.js";
+
+/** What is known of an object without reading it. */
+export interface ObjectFacts {
+  bytes: number;
+  /** base64 of the CRC32 of the whole object; null where the store keeps none. */
+  crc32: string | null;
+  metadata: Record<string, string>;
+}
+
+/** A small object, and the ETag to replace exactly this version of it. */
+export interface StoredText {
+  text: string;
+  etag: string;
+}
+
+/** What can be read of the pointer, its log and the records without knowing more of a bucket than its content. */
+export interface StoreReader {
+  /** For messages: `bucket "images" at http://127.0.0.1:9000`. */
+  readonly where: string;
+  /** Null: there is no such object. */
+  get(key: string): Promise<StoredText | null>;
+  /** The keys under a prefix, in order. */
+  list(prefix: string): Promise<string[]>;
+}
+
+/** All that can be read of a bucket. */
+export interface BucketReader extends StoreReader {
+  /** Null: there is no such object. */
+  head(key: string): Promise<ObjectFacts | null>;
+}
+
+/** The bucket as the rules of this project see it: small enough to be held in memory by a test. */
+export interface Store extends BucketReader {
+  /**
+   * Writes an object that must not change any more. The same content there already is success.
+   * @throws ConflictError where there is other content
+   */
+  create(key: string, text: string): Promise<void>;
+  /**
+   * Writes an object if it still is the version read before (`etag`; null: there was none).
+   * @returns false when another writer was faster
+   */
+  replace(key: string, text: string, etag: string | null): Promise<boolean>;
+}
+
+/** A create-only object is there already, with other content. */
+export class ConflictError extends UserError {
+  constructor(
+    readonly key: string,
+    where: string,
+  ) {
+    super(
+      `${key} in ${where} is there already with other content, and never changes: a new commit is needed`,
+    );
+  }
+}
+
+/** An upload came to nothing and may be repeated: S3 asks for that (409), or the server lost the object although it said 200. */
+export class RepeatUploadError extends UserError {}
+
+/**
+ * A JSON object of the store, checked.
+ * @returns null where there is none
+ * @throws UserError where it is not what it should be
+ */
+export async function getJson<T>(store: StoreReader, key: string, schema: z.ZodType<T>): Promise<T | null> {
+  const stored = await store.get(key);
+  if (stored === null) return null;
+  const parsed = parseJson(stored.text, schema);
+  if (parsed === null) throw new UserError(`${key} in ${store.where} is not a valid record of this project`);
+  return parsed;
+}
+
+/** JSON text as a checked value; null where it is neither JSON nor of that shape. */
+export function parseJson<T>(text: string, schema: z.ZodType<T>): T | null {
+  try {
+    return schema.safeParse(JSON.parse(text)).data ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** How every JSON record is written. */
+export function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+// The SDK is pinned by the lockfile, so this notice about its future versions has nothing to say to the people who would see it.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true";
+
+const mebi = 1024 * 1024;
+/** Milliseconds to connect, and of silence on a connection, before an attempt counts as failed. */
+const connectionTimeout = 5_000;
+const socketTimeout = 120_000;
+const maxAttempts = 4;
+/** Parts in flight at once: with three, sending and compressing overlap, and memory stays small. */
+const partsInFlight = 3;
+
+/** S3's own limits on a multipart upload. */
+const maxParts = 10_000;
+const usualPartSize = 8 * mebi;
+
+/**
+ * The size of a part, in bytes, for an object of at most `bytes`: 8 MiB, more only where 10,000 parts would not do.
+ * It decides the memory an upload takes: three parts in flight and one being filled.
+ */
+export function partSizeFor(bytes: number): number {
+  return Math.max(usualPartSize, Math.ceil(bytes / maxParts / mebi) * mebi);
+}
+
+/** A bucket of any S3-compatible server. */
+export class S3Store implements Store {
+  readonly where: string;
+  readonly #bucket: string;
+  readonly #client: S3Client;
+
+  /** @param environment the AWS SDK's own variables are read from here */
+  constructor(bucket: string, environment: NodeJS.ProcessEnv) {
+    // An empty variable counts as unset.
+    const endpoint = environment.AWS_ENDPOINT_URL_S3 || environment.AWS_ENDPOINT_URL || undefined;
+    const region = environment.AWS_REGION || environment.AWS_DEFAULT_REGION || undefined;
+    const accessKeyId = environment.AWS_ACCESS_KEY_ID || undefined;
+    const secretAccessKey = environment.AWS_SECRET_ACCESS_KEY || undefined;
+    const sessionToken = environment.AWS_SESSION_TOKEN || undefined;
+    if (endpoint === undefined && region === undefined) throw new UserError("no region: set AWS_REGION");
+    this.#bucket = bucket;
+    this.where = `bucket "${bucket}" at ${endpoint ?? `AWS S3, ${region}`}`;
+    this.#client = new S3Client({
+      region: region ?? "us-east-1",
+      ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
+      ...(accessKeyId !== undefined &&
+        secretAccessKey !== undefined && {
+          credentials: { accessKeyId, secretAccessKey, ...(sessionToken !== undefined && { sessionToken }) },
+        }),
+      maxAttempts,
+      requestHandler: { connectionTimeout, socketTimeout },
+    });
+    if (isSheltered(endpoint)) leavePartsUnsigned(this.#client);
+  }
+
+  async head(key: string): Promise<ObjectFacts | null> {
+    const found = await this.#orMissing(
+      this.#client.send(new HeadObjectCommand({ Bucket: this.#bucket, Key: key, ChecksumMode: "ENABLED" })),
+    );
+    if (found === null) return null;
+    return {
+      bytes: found.ContentLength ?? 0,
+      crc32: found.ChecksumType === "COMPOSITE" ? null : (found.ChecksumCRC32 ?? null),
+      metadata: found.Metadata ?? {},
+    };
+  }
+
+  async get(key: string): Promise<StoredText | null> {
+    const found = await this.#orMissing(
+      this.#client.send(new GetObjectCommand({ Bucket: this.#bucket, Key: key })),
+    );
+    if (found === null) return null;
+    return { text: (await found.Body?.transformToString()) ?? "", etag: found.ETag ?? "" };
+  }
+
+  async list(prefix: string): Promise<string[]> {
+    const found: string[] = [];
+    await this.#explained(async () => {
+      const pages = paginateListObjectsV2({ client: this.#client }, { Bucket: this.#bucket, Prefix: prefix });
+      for await (const page of pages) found.push(...(page.Contents ?? []).map((object) => object.Key ?? ""));
+    });
+    return found.sort();
+  }
+
+  async create(key: string, text: string): Promise<void> {
+    if (await this.#put(key, text, { IfNoneMatch: "*" })) return;
+    const there = await this.get(key);
+    // Also the answer to our own request, repeated because its first answer got lost.
+    if (there?.text !== text) throw new ConflictError(key, this.where);
+  }
+
+  async replace(key: string, text: string, etag: string | null): Promise<boolean> {
+    return this.#put(key, text, etag === null ? { IfNoneMatch: "*" } : { IfMatch: etag });
+  }
+
+  /**
+   * Writes a create-only object from a stream, as multipart upload, and looks whether it arrived. An error of the stream aborts
+   * the upload and leaves no part behind.
+   * @param atMost bytes the stream will not exceed; decides the size of the parts
+   * @throws ConflictError where there is an object already
+   * @throws RepeatUploadError
+   */
+  async upload(key: string, body: Readable, atMost: number, metadata: Record<string, string>): Promise<void> {
+    const sent = checksummed(body);
+    const upload = new Upload({
+      client: this.#client,
+      params: {
+        Bucket: this.#bucket,
+        Key: key,
+        Body: Readable.from(sent.chunks),
+        Metadata: metadata,
+        IfNoneMatch: "*",
+        ChecksumAlgorithm: "CRC32",
+        ChecksumType: "FULL_OBJECT",
+        ...objectHeaders(key),
+      },
+      partSize: partSizeFor(atMost),
+      queueSize: partsInFlight,
+    });
+    await this.#explained(async () => {
+      try {
+        await upload.done();
+      } catch (error) {
+        if (statusOf(error) === 412 || isUnknownUpload(error)) throw new ConflictError(key, this.where);
+        if (statusOf(error) === 409)
+          throw new RepeatUploadError(`${this.where} is busy with another write to ${key}: try again`);
+        throw error;
+      } finally {
+        body.destroy();
+      }
+    });
+    // versitygw, killed while it completes an upload, says yes to the repetition and has nothing.
+    const stored = await this.head(key);
+    if (stored === null)
+      throw new RepeatUploadError(`${this.where} took ${key} and does not have it: check that server`);
+    if (stored.bytes !== sent.bytes() || (stored.crc32 !== null && stored.crc32 !== sent.crc32()))
+      throw new ConflictError(key, this.where);
+  }
+
+  /** The content of an object that is there. */
+  async download(key: string): Promise<Readable> {
+    return this.#explained(async () => {
+      const { Body } = await this.#client.send(new GetObjectCommand({ Bucket: this.#bucket, Key: key }));
+      return Body as Readable;
+    });
+  }
+
+  /** Ends what killed uploads to `key` left behind. Only for a key whose object is there: such uploads cannot complete. */
+  async abortUnfinishedUploads(key: string): Promise<void> {
+    await this.#explained(async () => {
+      // One page is plenty: killed uploads of one key.
+      const { Uploads = [] } = await this.#client.send(
+        new ListMultipartUploadsCommand({ Bucket: this.#bucket, Prefix: key }),
+      );
+      for (const { Key, UploadId } of Uploads) {
+        if (Key !== key) continue;
+        const command = new AbortMultipartUploadCommand({ Bucket: this.#bucket, Key, UploadId });
+        await this.#orMissing(this.#client.send(command));
+      }
+    });
+  }
+
+  /** @returns false when the condition did not hold */
+  async #put(
+    key: string,
+    text: string,
+    condition: { IfNoneMatch: string } | { IfMatch: string },
+  ): Promise<boolean> {
+    const command = { Bucket: this.#bucket, Key: key, Body: text, ...objectHeaders(key), ...condition };
+    return this.#explained(async () => {
+      try {
+        await pRetry(() => this.#client.send(new PutObjectCommand(command)), {
+          retries: 6,
+          minTimeout: 100,
+          randomize: true,
+          // S3 says so while another write to the key is under way, and asks to repeat the request.
+          shouldRetry: ({ error }) => statusOf(error) === 409,
+        });
+        return true;
+      } catch (error) {
+        const status = statusOf(error);
+        if (status === 412 || (status === 404 && "IfMatch" in condition && !isMissingBucket(error)))
+          return false;
+        throw error;
+      }
+    });
+  }
+
+  /** The answer, or null for a missing object. A missing bucket is an error, which openStore() finds first. */
+  async #orMissing<T>(answer: Promise<T>): Promise<T | null> {
+    return this.#explained(async () => {
+      try {
+        return await answer;
+      } catch (error) {
+        if (statusOf(error) === 404 && !isMissingBucket(error)) return null;
+        throw error;
+      }
+    });
+  }
+
+  async #explained<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw explainStoreError(error, this.where);
+    }
+  }
+}
+
+/** What passes on its way to the server, for comparison with what it says it got. */
+function checksummed(body: AsyncIterable<Buffer>) {
+  let bytes = 0;
+  let sum = 0;
+  return {
+    chunks: (async function* () {
+      for await (const chunk of body) {
+        bytes += chunk.length;
+        sum = crc32(chunk, sum);
+        yield chunk;
+      }
+    })(),
+    bytes: () => bytes,
+    /** base64 of the number as big-endian bytes, as S3 writes it. */
+    crc32: () => {
+      const number = Buffer.alloc(4);
+      number.writeUInt32BE(sum);
+      return number.toString("base64");
+    },
+  };
+}
+
+/** The upload was ended by another publisher, who has stored the object (abortUnfinishedUploads). */
+function isUnknownUpload(error: unknown): boolean {
+  return error instanceof Error && error.name === "NoSuchUpload";
+}
+
+function isMissingBucket(error: unknown): boolean {
+  return error instanceof Error && error.name === "NoSuchBucket";
+}
+
+/**
+ * A bucket that is known to be there and to let us in. Asked first, because a missing bucket answers HEAD like a missing object.
+ * @throws UserError with one line: not reachable, no or wrong credentials, no such bucket
+ */
+export async function openStore(
+  bucket: string,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<S3Store> {
+  const store = new S3Store(bucket, environment);
+  await store.list("latest");
+  return store;
+}
+
+/** The same, but null where there is no such bucket. */
+export async function findStore(bucket: string, environment: NodeJS.ProcessEnv): Promise<S3Store | null> {
+  try {
+    return await openStore(bucket, environment);
+  } catch (error) {
+    if (error instanceof UserError && isMissingBucket(error.cause)) return null;
+    throw error;
+  }
+}
+
+/** What a bucket holds that is still to be made. */
+export const emptyStore: BucketReader = {
+  where: "a bucket that is not there yet",
+  head: () => Promise.resolve(null),
+  get: () => Promise.resolve(null),
+  list: () => Promise.resolve([]),
+};
+
+/** Whether what is sent cannot be changed on its way: it is encrypted, or never leaves this machine. */
+function isSheltered(endpoint: string | undefined): boolean {
+  if (endpoint === undefined) return true;
+  const { protocol, hostname } = new URL(endpoint);
+  return protocol === "https:" || hostname === "127.0.0.1" || hostname === "localhost";
+}
+
+/**
+ * Leaves the content of parts out of the signature: the SDK would hash every byte once more, and so would the server. Each part has its
+ * CRC32, and the whole object is compared in the end.
+ */
+function leavePartsUnsigned(client: S3Client): void {
+  client.middlewareStack.add(
+    (next, context) => (args) => {
+      if (context.commandName === "UploadPartCommand") {
+        const { headers } = args.request as { headers: Record<string, string> };
+        headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD";
+      }
+      return next(args);
+    },
+    { step: "build" },
+  );
+}

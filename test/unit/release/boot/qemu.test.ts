@@ -1,0 +1,92 @@
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { resolveAccelerator } from "../../../../release/boot/accelerator.js";
+import type { Architecture } from "../../../../release/store/keys.js";
+import {
+  qemuArguments,
+  shutdownReason,
+  writeCredential,
+  type VirtualMachine,
+} from "../../../../release/boot/qemu.js";
+
+const vm: VirtualMachine = {
+  arch: "x86_64",
+  accelerator: "tcg",
+  cpus: 2,
+  memoryMb: 2048,
+  disk: "/cache/disk.qcow2",
+  credentials: ["/cache/one", "/cache/two"],
+  console: "/logs/console.log",
+};
+
+/** The values of an option. */
+function values(option: string, changes: Partial<VirtualMachine> = {}): string[] {
+  const args = qemuArguments({ ...vm, ...changes });
+  return args.flatMap((arg, index) => (arg === option ? [args[index + 1]!] : []));
+}
+
+describe("the VM", () => {
+  it("is on x86_64 a pc with BIOS, on aarch64 a virt with UEFI", () => {
+    expect(values("-machine")).toEqual(["pc"]);
+    expect(values("-bios")).toEqual([]);
+    expect(values("-machine", { arch: "aarch64" })[0]).toMatch(/^virt\b/);
+    expect(values("-bios", { arch: "aarch64" })[0]).toMatch(/QEMU_EFI\.fd$/);
+  });
+
+  it("has a virtio disk, a virtio NIC with user networking, and one credential a file", () => {
+    expect(values("-drive")[0]).toMatch(/^file=\/cache\/disk\.qcow2,.*\bif=virtio\b/);
+    expect(values("-netdev")).toEqual(["user,id=network"]);
+    expect(values("-device")).toContain("virtio-net-pci,netdev=network");
+    expect(values("-smbios")).toEqual(["type=11,path=/cache/one", "type=11,path=/cache/two"]);
+  });
+
+  it("uses the host's processor only under KVM", () => {
+    expect(values("-cpu")).toEqual(["max"]);
+    expect(values("-cpu", { accelerator: "kvm" })).toEqual(["host"]);
+  });
+
+  it("keeps paths with commas whole", () => {
+    expect(values("-drive", { disk: "/a,b/disk" })[0]).toMatch(/^file=\/a,,b\/disk,format=/);
+    expect(values("-chardev", { console: "/a,b/log" })[0]).toMatch(/path=\/a,,b\/log$/);
+  });
+
+  it("gets a credential in a file that only we can read", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "credential-test-"));
+    const file = await writeCredential(folder, "gha-jitconfig-url", "http://10.0.2.2:1/secret?x=1");
+    expect(await readFile(file, "utf8")).toBe(
+      "io.systemd.credential:gha-jitconfig-url=http://10.0.2.2:1/secret?x=1",
+    );
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    await rm(folder, { recursive: true });
+  });
+});
+
+describe("shutdownReason", () => {
+  it.each([
+    ['{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}', "guest-shutdown"],
+    ['{"event": "RESET", "data": {"guest": true, "reason": "guest-reset"}}', null],
+    ['{"QMP": {}}', null],
+    ["null", null],
+    ["not json", null],
+    ["", null],
+  ])("reads %j as %j", (line, reason) => {
+    expect(shutdownReason(line)).toBe(reason);
+  });
+});
+
+describe("resolveAccelerator", () => {
+  const foreign: Architecture = process.arch === "x64" ? "aarch64" : "x86_64";
+
+  it("takes TCG for a guest of another architecture, and refuses to be told KVM", async () => {
+    expect(await resolveAccelerator("auto", foreign)).toBe("tcg");
+    await expect(resolveAccelerator("kvm", foreign)).rejects.toThrow(
+      /KVM was demanded but does not work here: a/,
+    );
+  });
+
+  it("takes TCG unasked where it is demanded", async () => {
+    expect(await resolveAccelerator("tcg", "x86_64")).toBe("tcg");
+  });
+});

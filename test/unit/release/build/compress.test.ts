@@ -1,0 +1,62 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { compressDisk, measureCompressed } from "../../../../release/build/compress.js";
+
+let folder: string;
+let file: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "runner-images-zstd-"));
+  file = path.join(folder, "disk");
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const sha256 = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex");
+const nothing = () => undefined;
+
+describe("compressing a disk in one pass", () => {
+  const disk = Buffer.concat([randomBytes(3_000_000), Buffer.alloc(3_000_000), Buffer.from("end")]);
+
+  it("yields both hashes, and what decompresses to the same disk", async () => {
+    await writeFile(file, disk);
+    const { stream, digests } = await compressDisk(file, nothing);
+    const compressed = await buffer(stream);
+    const measured = await digests;
+    expect(measured).toEqual({
+      disk: { bytes: disk.length, sha256: sha256(disk) },
+      compressed: { bytes: compressed.length, sha256: sha256(compressed) },
+    });
+    expect(await measureCompressed(Readable.from([compressed]), nothing)).toEqual(measured);
+  });
+
+  it("reports how far it has read", async () => {
+    await writeFile(file, disk);
+    const reports: number[] = [];
+    const { stream } = await compressDisk(file, (bytes) => reports.push(bytes));
+    await buffer(stream);
+    expect(reports.at(-1)).toBe(disk.length);
+    expect(reports).toEqual([...reports].sort((a, b) => a - b));
+  });
+
+  it("fails rather than ends where the disk cannot be read to its end", async () => {
+    // A folder opens, but does not read.
+    const { stream, digests } = await compressDisk(folder, nothing);
+    await expect(buffer(stream)).rejects.toThrow();
+    await expect(digests).rejects.toThrow();
+  });
+
+  it("refuses a compressed disk that is cut short", async () => {
+    await writeFile(file, disk);
+    const { stream } = await compressDisk(file, nothing);
+    const compressed = await buffer(stream);
+    const cut = compressed.subarray(0, compressed.length - 10);
+    await expect(measureCompressed(Readable.from([cut]), nothing)).rejects.toThrow(
+      /zstd failed: .*(end of file|premature end)/i,
+    );
+  });
+});

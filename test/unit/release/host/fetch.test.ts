@@ -1,0 +1,235 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, statSync, watch } from "node:fs";
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { UserError } from "../../../../release/process/errors.js";
+import { fetchImage, type FetchOptions, type FetchedImage } from "../../../../release/host/fetch.js";
+import { keys } from "../../../../release/store/keys.js";
+import { compress, ImageServer, sha256 } from "./image-server.js";
+
+const commit = "a".repeat(40);
+/** Does not compress, so that a cut is where a test puts it; with zeros in the middle, to be left as a hole. */
+const disk = Buffer.concat([randomBytes(100_000), Buffer.alloc(4_000_000), randomBytes(100_000)]);
+
+const compressed = await compress(disk);
+
+describe("fetchImage", () => {
+  let server: ImageServer;
+  let directory: string;
+  let target: string;
+
+  beforeEach(async () => {
+    // The progress of thirty downloads would hide what vitest says.
+    vi.spyOn(process.stderr, "write").mockReturnValue(true);
+    server = await ImageServer.start(commit, disk, compressed);
+    directory = await mkdtemp(path.join(tmpdir(), "fetch-test-"));
+    target = path.join(directory, commit, "ubuntu-x86_64.qcow2");
+    server.stored = (bytes) =>
+      vi.waitFor(async () => expect((await stat(`${target}.zst.part`)).size).toBe(bytes), { interval: 5 });
+  });
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    await server.stop();
+    await rm(directory, { recursive: true });
+  });
+
+  function fetchIt(options: Partial<FetchOptions> = {}): Promise<FetchedImage> {
+    return fetchImage({ url: server.url, commit, arch: "x86_64", directory, retries: 1, ...options });
+  }
+
+  /** The one line a person sees. */
+  async function refusal(options: Partial<FetchOptions> = {}): Promise<string> {
+    const error: unknown = await fetchIt(options).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(UserError);
+    const { message } = error as UserError;
+    expect(message).not.toContain("\n");
+    expect(existsSync(target)).toBe(false);
+    return message;
+  }
+
+  async function leftovers(): Promise<string[]> {
+    const names = await readdir(path.dirname(target));
+    return names.filter((name) => !name.endsWith(".lock"));
+  }
+
+  it("puts the verified disk at its path, as a sparse file, and leaves nothing else there", async () => {
+    const fetched = await fetchIt();
+    expect(fetched).toMatchObject({
+      commit,
+      arch: "x86_64",
+      path: target,
+      bytes: disk.length,
+      sha256: sha256(disk),
+      cached: false,
+    });
+    expect((await readFile(target)).equals(disk)).toBe(true);
+    expect((await stat(target)).blocks * 512).toBeLessThan(disk.length / 2);
+    expect(await leftovers()).toEqual(["ubuntu-x86_64.qcow2"]);
+  });
+
+  it("fetches the commit that latest names when none is given", async () => {
+    expect((await fetchIt({ commit: undefined })).commit).toBe(commit);
+  });
+
+  it.each(["", commit, `${commit}\n\n`, `${commit.toUpperCase()}\n`, `${commit.slice(1)}\n`, "<html>\n"])(
+    "refuses a pointer that is not 40 lowercase hex digits and a newline: %j",
+    async (text) => {
+      server.put(keys.latest, text);
+      expect(await refusal({ commit: undefined })).toMatch(/latest must be 40 lowercase hex/);
+    },
+  );
+
+  it("refuses a malformed commit and a malformed URL before it asks anyone", async () => {
+    server.onRequest = () => expect.unreachable();
+    expect(await refusal({ commit: "main" })).toMatch(/commit must be 40 lowercase hex digits/);
+    expect(await refusal({ url: "images.example.org" })).toMatch(/must start with http/);
+  });
+
+  it("does not download again what is there and whole", async () => {
+    await fetchIt();
+    expect((await fetchIt()).cached).toBe(true);
+    expect(server.diskRequests).toHaveLength(1);
+  });
+
+  it("does not trust what is there: a disk of the right size but other bytes is fetched again", async () => {
+    await mkdir(path.dirname(target));
+    await writeFile(target, Buffer.alloc(disk.length, 1));
+    expect((await fetchIt()).cached).toBe(false);
+    expect((await readFile(target)).equals(disk)).toBe(true);
+  });
+
+  it("never shows the disk at its path before it is whole", async () => {
+    await mkdir(path.dirname(target));
+    await writeFile(target, "damaged");
+    server.cuts.push(50_000);
+    let presentAtLastRequest = true;
+    server.onRequest = () => (presentAtLastRequest = existsSync(target));
+    const sizes: number[] = [];
+    const watcher = watch(path.dirname(target), (_, name) => {
+      if (name === path.basename(target) && existsSync(target)) sizes.push(statSync(target).size);
+    });
+    await fetchIt();
+    await vi.waitFor(() => expect(sizes).not.toEqual([]));
+    watcher.close();
+    expect(presentAtLastRequest).toBe(false);
+    expect(new Set(sizes)).toEqual(new Set([disk.length]));
+  });
+
+  it("goes on where a transfer was cut", async () => {
+    server.cuts.push(50_000);
+    await fetchIt();
+    const [first, second] = server.diskRequests;
+    expect(first).toEqual({ range: undefined, ifRange: undefined });
+    expect(second?.ifRange).toBe('"v1"');
+    expect(second?.range).toBe("bytes=50000-");
+  });
+
+  it("starts at the beginning when the server has no strong ETag, which alone promises the same bytes", async () => {
+    server.etag = 'W/"v1"';
+    server.cuts.push(50_000);
+    await fetchIt();
+    expect(server.diskRequests.map(({ range }) => range)).toEqual([undefined, undefined]);
+  });
+
+  it("goes on in a later run where an earlier one was cut", async () => {
+    server.cuts.push(50_000);
+    expect(await refusal({ retries: 0 })).toMatch(/^cannot download .*\.zst: /);
+    expect(await leftovers()).toEqual(["ubuntu-x86_64.qcow2.zst.part", "ubuntu-x86_64.qcow2.zst.part.etag"]);
+    await fetchIt();
+    expect(server.diskRequests[1]?.range).toBe("bytes=50000-");
+  });
+
+  it("starts at the beginning when the server has other bytes now", async () => {
+    server.cuts.push(50_000);
+    await refusal({ retries: 0 });
+    server.etag = '"v2"';
+    await fetchIt();
+    expect(server.diskRequests[1]?.ifRange).toBe('"v1"');
+    expect((await readFile(target)).equals(disk)).toBe(true);
+  });
+
+  it("starts at the beginning when the part of an earlier run is damaged", async () => {
+    server.cuts.push(50_000);
+    await refusal({ retries: 0 });
+    const part = `${target}.zst.part`;
+    await writeFile(part, Buffer.alloc((await stat(part)).size));
+    await fetchIt();
+    expect(server.diskRequests.map(({ range }) => range === undefined)).toEqual([true, false, true]);
+  });
+
+  it("tries again when the server is broken for a moment", async () => {
+    server.failures.push(503);
+    expect((await fetchIt()).sha256).toBe(sha256(disk));
+  });
+
+  it("names what is not published", async () => {
+    expect(await refusal({ commit: "b".repeat(40) })).toMatch(
+      /^ubuntu-x86_64 of b{40} is not published there: .* answered 404$/,
+    );
+    server.objects.delete(keys.latest);
+    expect(await refusal({ commit: undefined })).toMatch(/^any image is not published there/);
+  });
+
+  it("says when the server cannot be reached", async () => {
+    const gone = await ImageServer.start(commit, disk, compressed);
+    await gone.stop();
+    expect(await refusal({ url: gone.url })).toMatch(/^cannot download http.*ECONNREFUSED/);
+  });
+
+  it("refuses a compressed file with another hash, and does not keep it", async () => {
+    const damaged = Buffer.from(server.compressed);
+    damaged[damaged.length - 1]! ^= 1;
+    server.put(keys.disk(commit, "x86_64"), damaged);
+    expect(await refusal()).toMatch(/does not have the sha256 its manifest says/);
+    expect(await leftovers()).toEqual([]);
+  });
+
+  it("refuses a disk with another hash, and does not keep it", async () => {
+    const wrong = "0".repeat(64);
+    server.put(keys.diskSha256(commit, "x86_64"), `${wrong}\n`);
+    server.putManifest({ ...server.manifest, disk: { bytes: disk.length, sha256: wrong } });
+    expect(await refusal()).toMatch(/decompresses to sha256 .* but 0{64} was published/);
+    expect(await leftovers()).toEqual([]);
+  });
+
+  it.each([
+    `${"0".repeat(64)}\n`,
+    sha256(disk),
+    `${sha256(disk)}  ubuntu.qcow2\n`,
+    `${sha256(disk).toUpperCase()}\n`,
+  ])(
+    "refuses a publication whose .qcow2.sha256 is not the manifest's hash and a newline: %j",
+    async (text) => {
+      server.put(keys.diskSha256(commit, "x86_64"), text);
+      expect(await refusal()).toMatch(/name different hashes/);
+      expect(server.diskRequests).toEqual([]);
+    },
+  );
+
+  it("refuses what is longer than its manifest says", async () => {
+    const bytes = server.compressed.length - 1;
+    server.putManifest({ ...server.manifest, compressed: { ...server.manifest.compressed, bytes } });
+    expect(await refusal()).toMatch(/is longer than the \d+ bytes its manifest says/);
+  });
+
+  it.each([
+    ["no JSON", "nonsense"],
+    ["another form", JSON.stringify({ schema: 2 })],
+  ])("refuses a manifest that is %s", async (_, text) => {
+    server.put(keys.manifest(commit, "x86_64"), text);
+    expect(await refusal()).toMatch(/is not a manifest of ubuntu-x86_64/);
+  });
+
+  it("refuses a manifest of another image", async () => {
+    server.putManifest({ ...server.manifest, commit: "b".repeat(40) });
+    expect(await refusal()).toMatch(/is not a manifest of ubuntu-x86_64 of a{40}/);
+  });
+
+  it("says before the download how many gigabytes it needs when they are not free", async () => {
+    server.putManifest({ ...server.manifest, disk: { ...server.manifest.disk, bytes: 5e15 } });
+    expect(await refusal()).toMatch(/too full: ubuntu-x86_64 needs 5000000\.0 GB in .*, \d+\.\d GB are free/);
+    expect(server.diskRequests).toEqual([]);
+  });
+});

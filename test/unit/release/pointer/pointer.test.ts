@@ -1,0 +1,144 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { keys } from "../../../../release/store/keys.js";
+import {
+  agrees,
+  latestText,
+  nextSeq,
+  parseLatest,
+  readPointer,
+  type StoredPointer,
+} from "../../../../release/pointer/pointer.js";
+import type { Pointer } from "../../../../release/store/records.js";
+import { jsonText } from "../../../../release/store/store.js";
+import { MemoryStore } from "../memory-store.js";
+
+const a = "a".repeat(40);
+const b = "b".repeat(40);
+const move = (seq: number, commit: string): Pointer => ({
+  seq,
+  commit,
+  previous: null,
+  promotedAt: "2026-11-01T00:00:00Z",
+});
+const settled = (seq: number, commit: string): StoredPointer => ({
+  head: move(seq, commit),
+  latestJson: move(seq, commit),
+  latest: commit,
+});
+const nothing: StoredPointer = { head: null, latestJson: null, latest: null };
+
+describe("the number of a move", () => {
+  it.each<[string, StoredPointer, string, number]>([
+    ["is 1 in an empty store", nothing, a, 1],
+    ["stays where log and copies agree", settled(3, a), a, 3],
+    ["counts on where another commit is desired", settled(3, a), b, 4],
+    ["counts on where latest was edited by hand", { ...settled(3, a), latest: b }, a, 4],
+    ["counts on where latest was deleted", { ...settled(3, a), latest: null }, a, 4],
+    ["counts on where latest.json is of an older move", { ...settled(3, a), latestJson: move(2, a) }, a, 4],
+    ["counts on where latest.json is missing", { ...settled(3, a), latestJson: null }, a, 4],
+    ["counts on after a move that was killed half-way", { ...settled(3, a), head: move(4, b) }, b, 5],
+    ["is 1 where there is a pointer without a log", { ...nothing, latest: a }, a, 1],
+  ])("%s", (_, stored, desired, seq) => {
+    expect(nextSeq(stored, desired)).toBe(seq);
+  });
+
+  const commits = fc.constantFrom(a, b, "c".repeat(40));
+  const moves = fc
+    .record({ seq: fc.integer({ min: 1, max: 9 }), commit: commits })
+    .map((m) => move(m.seq, m.commit));
+  const stored = fc.record({
+    head: fc.option(moves),
+    latestJson: fc.option(moves),
+    latest: fc.option(commits),
+  });
+
+  it("is the stored one exactly where all three agree, and one more everywhere else", () => {
+    fc.assert(
+      fc.property(stored, commits, (pointer, desired) => {
+        const seq = nextSeq(pointer, desired);
+        const head = pointer.head?.seq ?? 0;
+        expect(seq).toBe(agrees(pointer, desired) ? head : head + 1);
+        if (seq === head) {
+          expect(pointer.latest).toBe(desired);
+          expect(pointer.head?.commit).toBe(desired);
+          expect(pointer.latestJson?.seq).toBe(head);
+        }
+      }),
+    );
+  });
+
+  it("moves to a second commit, and stays there at the next look", () => {
+    fc.assert(
+      fc.property(stored, commits, (pointer, desired) => {
+        const seq = nextSeq(pointer, desired);
+        expect(nextSeq(settled(seq, desired), desired)).toBe(seq);
+      }),
+    );
+  });
+});
+
+describe("latest", () => {
+  it("is a commit and a newline", () => {
+    expect(latestText(a)).toBe(`${a}\n`);
+  });
+
+  it("reads back what it writes", () => {
+    fc.assert(
+      fc.property(fc.stringMatching(/^[0-9a-f]{40}$/), (commit) => {
+        expect(parseLatest(latestText(commit))).toBe(commit);
+      }),
+    );
+  });
+
+  it.each(["", "\n", a.toUpperCase(), `${a} \n`, `${a}\n\n`, `${a.slice(1)}\n`, `${a}\r\n`])(
+    "is no commit where it holds %j",
+    (text) => {
+      expect(parseLatest(text)).toBeNull();
+    },
+  );
+});
+
+describe("the stored pointer", () => {
+  it("is empty in an empty bucket", async () => {
+    expect(await readPointer(new MemoryStore())).toEqual(nothing);
+  });
+
+  it("has the newest entry of the log as its head, whatever the number of digits", async () => {
+    const store = new MemoryStore();
+    for (let seq = 1; seq <= 100; seq++) store.objects.set(keys.pointer(seq), jsonText(move(seq, a)));
+    expect((await readPointer(store)).head?.seq).toBe(100);
+  });
+
+  it("passes over an entry behind a gap, which no move made and nobody could delete", async () => {
+    const store = new MemoryStore();
+    for (const seq of [1, 2, 99_999_999]) store.objects.set(keys.pointer(seq), jsonText(move(seq, a)));
+    const stored = await readPointer(store);
+    expect(stored.head?.seq).toBe(2);
+    expect(nextSeq(stored, b)).toBe(3);
+  });
+
+  it("passes over what is no entry of the log", async () => {
+    const store = new MemoryStore();
+    store.objects.set(keys.pointer(1), jsonText(move(1, a)));
+    store.objects.set("pointer/README", "x");
+    store.objects.set("pointer/99999999.json.bak", "x");
+    expect((await readPointer(store)).head?.seq).toBe(1);
+  });
+
+  it("counts a spoilt copy as missing, so that the next move repairs it", async () => {
+    const store = new MemoryStore();
+    store.objects.set(keys.pointer(1), jsonText(move(1, a)));
+    store.objects.set(keys.latestJson, "{");
+    store.objects.set(keys.latest, "main\n");
+    const stored = await readPointer(store);
+    expect(stored).toEqual({ head: move(1, a), latestJson: null, latest: null });
+    expect(nextSeq(stored, a)).toBe(2);
+  });
+
+  it("refuses a spoilt entry of the log by name", async () => {
+    const store = new MemoryStore();
+    store.objects.set(keys.pointer(1), "{}");
+    await expect(readPointer(store)).rejects.toThrow(/pointer\/00000001\.json .* not a valid record/);
+  });
+});
