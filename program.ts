@@ -6,6 +6,7 @@ import type { Infrastructure } from "./infrastructure.js";
 import { UserError } from "./release/process/errors.js";
 import { imageName } from "./release/store/keys.js";
 import { planMove } from "./release/pointer/plan.js";
+import { readCalendar } from "./release/pointer/runner-releases.js";
 import { lastImageCommit } from "./release/build/source.js";
 import { emptyStore, findStore, openStore, type BucketReader } from "./release/store/store.js";
 
@@ -42,10 +43,16 @@ export async function program(root: string = process.cwd()): Promise<Outputs> {
 async function deploy(root: string): Promise<Outputs> {
   const config = readConfig();
   const newest = await lastImageCommit(root);
-  const move = await planMove(await lookInto(config.store), {
+  const [store, calendar] = await Promise.all([
+    lookInto(config.store),
+    readCalendar({ root, environment: process.env }),
+  ]);
+  for (const line of calendar.blind) await pulumi.log.info(line);
+  const move = await planMove(store, {
     newest,
     pinned: config.latest,
     architectures: config.architectures,
+    calendar,
   });
   for (const problem of move.warnings) await pulumi.log.warn(problem);
 

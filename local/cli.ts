@@ -5,6 +5,7 @@ import path from "node:path";
 import { Command, Option } from "commander";
 import { describeError, UserError } from "../release/process/errors.js";
 import { architectures, type Architecture } from "../release/store/keys.js";
+import { readCalendar } from "../release/pointer/runner-releases.js";
 import { exclusively } from "../release/process/lock.js";
 import { say } from "../release/process/progress.js";
 import { cancellation } from "../release/process/run.js";
@@ -145,7 +146,12 @@ async function start(): Promise<void> {
     );
     const architectures: Architecture[] = await configuredArchitectures(checkout);
     const manifests = await readManifests(url!, latest!, architectures);
-    process.stdout.write(renderSummary({ latest: latest!, pinned: pinned!, url: url!, manifests, steps }));
+    const { usability } = await readCalendar({ root: checkout, environment: process.env });
+    const images = await Promise.all(
+      manifests.map(async (manifest) => ({ manifest, usability: await usability(manifest.build.runner) })),
+    );
+    const summary = { latest: latest!, pinned: pinned!, url: url!, images, steps };
+    process.stdout.write(renderSummary(summary, new Date()));
   });
 }
 

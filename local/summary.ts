@@ -1,6 +1,7 @@
 import prettyBytes from "pretty-bytes";
 import { UserError } from "../release/process/errors.js";
 import { keys, type Architecture } from "../release/store/keys.js";
+import { usabilityText, type Usability } from "../release/pointer/runner-releases.js";
 import { duration } from "../release/process/progress.js";
 import { manifest, type Manifest } from "../release/store/records.js";
 
@@ -12,7 +13,7 @@ export interface Summary {
   pinned: string;
   /** Base URL of the CDN. */
   url: string;
-  manifests: Manifest[];
+  images: { manifest: Manifest; usability: Usability }[];
   /** What was done and how long it took, in ms. */
   steps: { name: string; ms: number }[];
 }
@@ -33,16 +34,17 @@ export async function readManifests(
   );
 }
 
-export function renderSummary({ latest, pinned, url, manifests, steps }: Summary): string {
-  const images = manifests.flatMap(({ arch, compressed, disk, build }) => [
+export function renderSummary({ latest, pinned, url, images, steps }: Summary, now: Date): string {
+  const lines = images.flatMap(({ manifest: { arch, compressed, disk, build }, usability }) => [
     `  ${url}/${compressed.key}`,
     `    ${prettyBytes(compressed.bytes)}, unpacked ${prettyBytes(disk.bytes)}, virtual disk ${prettyBytes(build.virtualSize)}; base ${build.base.kind}, runner ${build.runner.kind} ${build.runner.version}`,
+    `    ${usabilityText(usability, now)}`,
     `  ${url}/${keys.diskSha256(latest, arch)}`,
   ]);
   return [
     `live: ${latest}${pinned === "" ? " (the newest build)" : " (pinned)"}`,
     `  ${url}/${keys.latest}`,
-    ...images,
+    ...lines,
     `time: ${steps.map(({ name, ms }) => `${name} ${duration(ms)}`).join(", ")}`,
     pinned === ""
       ? "roll back: npm run pulumi -- config set latest <commit>, then npm start (commits: npm run release -- status)"

@@ -4,6 +4,7 @@ import { cancellationExitCode, onCancel } from "./process/cancel.js";
 import { describeError, UserError } from "./process/errors.js";
 import { architectures, commitPattern, type Architecture } from "./store/keys.js";
 import { say } from "./process/progress.js";
+import type { RunnerCalendar } from "./pointer/runner-releases.js";
 
 /*
  * The release command line: everything that happens to an image after its sources. Pulumi's command resources run it, and so can
@@ -115,10 +116,9 @@ verb("promote", "Make a commit's image the one that hosts get, once it is proven
       import("./pointer/promote.js"),
       import("./pointer/pointer.js"),
     ]);
-    const store = await openStore(bucket);
-    print(
-      await promote(store, { commit, seq: seq ?? nextSeq(await readPointer(store), commit), ...options }),
-    );
+    const [store, calendar] = await Promise.all([openStore(bucket), readRunnerCalendar()]);
+    const request = { commit, seq: seq ?? nextSeq(await readPointer(store), commit), ...options };
+    print(await promote(store, request, calendar));
   });
 
 verb(
@@ -134,8 +134,9 @@ verb(
       import("./store/store.js"),
       import("./pointer/verify.js"),
     ]);
-    const problems = await prove(await openStore(bucket), commit, architectures, new Date());
-    print({ commit, architectures, problems });
+    const [store, calendar] = await Promise.all([openStore(bucket), readRunnerCalendar()]);
+    const { problems, warnings } = await prove(store, commit, architectures, { calendar, now: new Date() });
+    print({ commit, architectures, problems, warnings });
     if (problems.length > 0) throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
   });
 
@@ -176,7 +177,8 @@ verb(
         import("./pointer/status.js"),
       ]);
       const store = bucket === undefined ? publicStore(requireUrl(url)) : await openStore(bucket);
-      const status = await readStatus(store, { url: url ?? null, pinned: pinned ?? null });
+      const calendar = await readRunnerCalendar();
+      const status = await readStatus(store, { url: url ?? null, pinned: pinned ?? null }, calendar);
       if (json) print(status);
       else process.stdout.write(`${statusText(status, new Date())}\n`);
     },
@@ -301,6 +303,14 @@ function requireUrl(url: string | undefined): string {
 /** This machine's; undefined where we have no image for it, so that the option must be given. */
 function hostArchitecture(): Architecture | undefined {
   return ({ x64: "x86_64", arm64: "aarch64" } as Record<string, Architecture>)[process.arch];
+}
+
+/** The runner's releases as this checkout, and on GitHub's machines GitHub, knows them now. */
+async function readRunnerCalendar(): Promise<RunnerCalendar> {
+  const { readCalendar } = await import("./pointer/runner-releases.js");
+  const calendar = await readCalendar({ root, environment: process.env });
+  for (const line of calendar.blind) say(line);
+  return calendar;
 }
 
 async function newestCommit(): Promise<string> {

@@ -7,9 +7,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
+import { configuredArchitectures } from "../../local/stack-file.js";
+import { UserError } from "../../release/process/errors.js";
+import { readCalendar, usabilityText } from "../../release/pointer/runner-releases.js";
 import { say } from "../../release/process/progress.js";
 import { readServedLatest } from "../../release/pointer/promote.js";
 import { addSummary, main } from "./github.js";
+import { readLive } from "./live.js";
 import { isCancelled, passSignalOn, pulumi, stack, type PulumiResult } from "./pulumi.js";
 import { decide, parseLocks, runsOf, type Run, type RunState } from "./stranded-lock.js";
 import { readChanges, updateSummary, type Update } from "./update-summary.js";
@@ -32,7 +36,8 @@ async function deploy(): Promise<number> {
       : result.exitCode === 0
         ? "done"
         : "failed";
-    addSummary(updateSummary({ outcome, before, after: await live(), changes, reason }));
+    const images = await liveImages();
+    addSummary(updateSummary({ outcome, before, after: await live(), images, changes, reason }));
     if (reason !== undefined) say(`error: ${reason}`);
     return isCancelled() ? 130 : result.exitCode;
   } finally {
@@ -65,6 +70,23 @@ async function live(): Promise<string> {
   if (imagesUrl === "") return "unknown (the variable IMAGES_URL is not set)";
   const served = await readServedLatest(imagesUrl);
   return served.commit ?? `none: ${imagesUrl}/latest ${served.description}`;
+}
+
+/** Until when the live images can be used, one line each; what is not known is said. */
+async function liveImages(): Promise<string[]> {
+  try {
+    const { usability } = await readCalendar({ root: process.cwd(), environment: process.env });
+    return await Promise.all(
+      (await configuredArchitectures(process.cwd(), stack)).map(async (arch) => {
+        const { manifest } = await readLive(imagesUrl, arch);
+        const { runner } = manifest.build;
+        return `${arch}: runner ${runner.version}, ${usabilityText(await usability(runner), new Date())}`;
+      }),
+    );
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return [`until when the live image can be used is not known: ${error.message}`];
+  }
 }
 
 async function runState(run: Run): Promise<RunState> {

@@ -2,6 +2,7 @@
 import { configuredArchitectures } from "../../local/stack-file.js";
 import { UserError } from "../../release/process/errors.js";
 import { say } from "../../release/process/progress.js";
+import { readCalendar } from "../../release/pointer/runner-releases.js";
 import { addSummary, codeBlock, main, runUrl, setOutput } from "./github.js";
 import { readLive } from "./live.js";
 import { passSignalOn, pulumi, stack } from "./pulumi.js";
@@ -16,10 +17,12 @@ async function look(): Promise<Findings> {
   ]);
   const { drift, blind } = judgePreview(exitCode, `${stdout}${stderr}`);
   const due: string[] = [];
+  const calendar = await readCalendar({ root: process.cwd(), environment: process.env });
+  for (const line of calendar.blind) say(line);
   for (const arch of await configuredArchitectures(process.cwd(), stack)) {
     try {
       const { manifest } = await readLive(process.env["IMAGES_URL"] ?? "", arch);
-      due.push(...upkeepDue(manifest, new Date()));
+      due.push(...upkeepDue(manifest, await calendar.usability(manifest.build.runner), new Date()));
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       blind.push(`${arch}: ${error.message}`);

@@ -41,13 +41,15 @@ export interface Update {
   /** What the CDN served before and after: a commit, or a few words where it was none. */
   before: string;
   after: string;
+  /** Until when the live images can be used, one line each. */
+  images: string[];
   changes: Change[];
   /** Why it failed, where one line says it. */
   reason?: string | undefined;
 }
 
 /** What a deploy did, for the page of its run. */
-export function updateSummary({ outcome, before, after, changes, reason }: Update): string {
+export function updateSummary({ outcome, before, after, images, changes, reason }: Update): string {
   const moved = before === after ? `\`latest\` stays: ${before}` : `\`latest\` moved: ${before} → ${after}`;
   const rows = changes.map(
     ({ name, type, op, failed }) =>
@@ -57,6 +59,7 @@ export function updateSummary({ outcome, before, after, changes, reason }: Updat
     `## Deploy ${outcome}`,
     ...(reason === undefined ? [] : [reason]),
     moved,
+    ...(images.length === 0 ? [] : [images.map((line) => `- ${line}`).join("\n")]),
     rows.length === 0
       ? "No resource was changed."
       : ["| resource | type | what |", "| --- | --- | --- |", ...rows].join("\n"),

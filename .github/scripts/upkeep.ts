@@ -1,4 +1,4 @@
-import { runnerLimit } from "../../release/pointer/verify.js";
+import { standing, usabilityText, type Usability } from "../../release/pointer/runner-releases.js";
 import type { Manifest } from "../../release/store/records.js";
 
 /**
@@ -13,27 +13,25 @@ export const unreadable = [
 const dayMs = 24 * 60 * 60 * 1000;
 /** Security updates reach hosts with a new image only. */
 const oldestDays = 30;
-/** How long before GitHub gives the runner no more jobs: time for a pull request, its build and its review. */
-const warnDays = 7;
-
-/** What is due about a live image, one line each; none: nothing. */
+/**
+ * What is due about a live image, one line each; none: nothing.
+ * @param usability of its runner, as far as it is known today
+ */
 export function upkeepDue(
   { arch, commit, publishedAt, build }: Pick<Manifest, "arch" | "commit" | "publishedAt" | "build">,
+  usability: Usability,
   now: Date,
 ): string[] {
   const due: string[] = [];
   const age = Math.floor((now.getTime() - Date.parse(publishedAt)) / dayMs);
   if (age > oldestDays)
     due.push(
-      `${arch}: the live image ${commit} is ${age} days old (at most ${oldestDays}): bring the pins in image/inputs.json up to date`,
+      `${arch}: the live image ${commit} is ${age} days old (at most ${oldestDays}): bring the pins up to date (npm run pins)`,
     );
-  const limit = runnerLimit(build.runner);
-  if (limit !== null && now.getTime() >= limit.getTime() - warnDays * dayMs) {
-    const day = limit.toISOString().slice(0, 10);
+  if (standing(usability, now) !== "fine")
     due.push(
-      `${arch}: its runner ${build.runner.version} gets no more jobs ${now < limit ? "from" : "since"} ${day}: build an image with a newer runner`,
+      `${arch}: its runner ${build.runner.version}: ${usabilityText(usability, now)}: build an image with a newer runner (npm run pins)`,
     );
-  }
   return due;
 }
 

@@ -2,6 +2,7 @@ import { keys, type Architecture } from "../store/keys.js";
 import { agrees, nextSeq, readPointer } from "./pointer.js";
 import type { BucketReader } from "../store/store.js";
 import { UserError } from "../process/errors.js";
+import type { RunnerCalendar } from "./runner-releases.js";
 import { prove } from "./verify.js";
 
 /** Where `latest` is to point, decided before anything is changed. */
@@ -25,13 +26,19 @@ export interface Move {
  */
 export async function planMove(
   store: BucketReader,
-  given: { newest: string; pinned: string | undefined; architectures: readonly Architecture[]; now?: Date },
+  given: {
+    newest: string;
+    pinned: string | undefined;
+    architectures: readonly Architecture[];
+    calendar: RunnerCalendar;
+    now?: Date;
+  },
 ): Promise<Move> {
-  const { newest, pinned, architectures, now = new Date() } = given;
+  const { newest, pinned, architectures, calendar, now = new Date() } = given;
   const commit = pinned ?? newest;
-  const [stored, problems] = await Promise.all([
+  const [stored, { problems, lasting, warnings }] = await Promise.all([
     readPointer(store),
-    prove(store, commit, architectures, now),
+    prove(store, commit, architectures, { calendar, now }),
   ]);
   const isLive = agrees(stored, commit);
   if (pinned !== undefined && problems.length > 0 && !isLive) {
@@ -39,11 +46,18 @@ export async function planMove(
       `config runner-images:latest names ${commit}, which cannot go live: ${problems.join("; ")}; pin another commit: pulumi config set latest <commit>, or unpin: pulumi config rm latest`,
     );
   }
+  if (pinned === undefined && lasting.length > 0 && !isLive) {
+    throw new UserError(
+      `the newest image ${commit} cannot go live, and building it again would not help: ${lasting.join("; ")}; commit a change of image/, or pin another commit: pulumi config set latest <commit>`,
+    );
+  }
   return {
     commit,
     seq: nextSeq(stored, commit),
     needsBuild: pinned === undefined && problems.length > 0,
     isFirst: stored.head === null && (await store.list(keys.imagesPrefix(newest))).length === 0,
-    warnings: isLive ? problems.map((problem) => `the live image ${commit}: ${problem}`) : [],
+    warnings: [...(isLive ? problems : []), ...warnings].map(
+      (line) => `the ${isLive ? "live " : ""}image ${commit}: ${line}`,
+    ),
   };
 }

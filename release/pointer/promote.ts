@@ -6,6 +6,7 @@ import { say, step } from "../process/progress.js";
 import type { Pointer } from "../store/records.js";
 import { cancellation } from "../process/run.js";
 import { ConflictError, jsonText, type Store } from "../store/store.js";
+import type { RunnerCalendar } from "./runner-releases.js";
 import { prove } from "./verify.js";
 
 export interface PromoteRequest {
@@ -27,9 +28,14 @@ export interface PromoteResult extends Pointer {
  * waits until the CDN serves it. A killed move is finished by repeating it.
  * @throws UserError where the image is not complete, or another update moved the pointer
  */
-export async function promote(store: Store, request: PromoteRequest): Promise<PromoteResult> {
+export async function promote(
+  store: Store,
+  request: PromoteRequest,
+  calendar: RunnerCalendar,
+): Promise<PromoteResult> {
   const { commit, architectures, url } = request;
-  const problems = await prove(store, commit, architectures, new Date());
+  const { problems, warnings } = await prove(store, commit, architectures, { calendar, now: new Date() });
+  for (const warning of warnings) say(`warning: ${commit}: ${warning}`);
   if (problems.length > 0) throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
   const entry = await claim(store, request);
   say(`move ${entry.seq}: latest now names ${commit}, before ${entry.previous ?? "nothing"}`);

@@ -1,8 +1,10 @@
 import { readEntry, readLog, readPointer } from "./pointer.js";
 import { duration } from "../process/progress.js";
 import { readServedLatest } from "./promote.js";
-import type { Pointer } from "../store/records.js";
-import type { StoreReader } from "../store/store.js";
+import { architectures, keys, type Architecture } from "../store/keys.js";
+import { manifest, type Pointer } from "../store/records.js";
+import { getJson, type StoreReader } from "../store/store.js";
+import { usabilityText, type RunnerCalendar } from "./runner-releases.js";
 
 /** How many moves `status` shows. */
 const historyLength = 10;
@@ -19,11 +21,27 @@ export interface Status {
   served: string | null;
   /** The stack's config value, empty where it pins nothing; null: not known here. */
   pinned: string | null;
+  /** What is live, of each architecture that has a manifest. */
+  images: LiveImage[];
   /** The last moves, newest first. */
   history: Pointer[];
 }
 
-export async function readStatus(store: StoreReader, given: Pick<Status, "url" | "pinned">): Promise<Status> {
+export interface LiveImage {
+  arch: Architecture;
+  /** The runner's kind and version: "github 2.338.0". */
+  runner: string;
+  /** ISO time from which GitHub gives it no more jobs; null: no end is known. */
+  usableUntil: string | null;
+  /** Why. */
+  because: string;
+}
+
+export async function readStatus(
+  store: StoreReader,
+  given: Pick<Status, "url" | "pinned">,
+  calendar: RunnerCalendar,
+): Promise<Status> {
   const { url, pinned } = given;
   const [{ head, latest }, log, served] = await Promise.all([
     readPointer(store),
@@ -31,20 +49,42 @@ export async function readStatus(store: StoreReader, given: Pick<Status, "url" |
     url === null ? null : readServedLatest(url),
   ]);
   const newest = log.slice(-historyLength).reverse();
-  const history = await Promise.all(newest.map((seq) => readEntry(store, seq)));
+  const [history, images] = await Promise.all([
+    Promise.all(newest.map((seq) => readEntry(store, seq))),
+    latest === null ? [] : readLiveImages(store, latest, calendar),
+  ]);
   return {
     url,
     latest,
     since: head !== null && head.commit === latest ? head.promotedAt : null,
     served: served?.commit ?? null,
     pinned,
+    images,
     history: history.filter((entry) => entry !== null),
   };
 }
 
+async function readLiveImages(
+  store: StoreReader,
+  commit: string,
+  calendar: RunnerCalendar,
+): Promise<LiveImage[]> {
+  const images = await Promise.all(
+    architectures.map(async (arch) => {
+      const found = await getJson(store, keys.manifest(commit, arch), manifest);
+      if (found === null) return [];
+      const { runner } = found.build;
+      const { until, because } = await calendar.usability(runner);
+      const name = `${runner.kind} ${runner.version}`;
+      return [{ arch, runner: name, usableUntil: until?.toISOString() ?? null, because }];
+    }),
+  );
+  return images.flat();
+}
+
 /** The same for people. */
 export function statusText(status: Status, now: Date): string {
-  const { url, latest, since, served, pinned, history } = status;
+  const { url, latest, since, served, pinned, images, history } = status;
   const age = since === null ? "" : `, live since ${since} (${duration(now.getTime() - Date.parse(since))})`;
   const lines = [
     `latest   ${latest ?? "nothing promoted yet"}${age}`,
@@ -52,6 +92,10 @@ export function statusText(status: Status, now: Date): string {
     ...(url === null
       ? []
       : [`url      ${url}/latest${served === latest ? "" : ` still serves ${served ?? "no commit"}`}`]),
+    ...images.map(
+      ({ arch, runner, usableUntil, because }) =>
+        `${arch.padEnd(8)} runner ${runner}: ${usabilityText({ until: usableUntil === null ? null : new Date(usableUntil), because }, now)}`,
+    ),
     ...(history.length === 0 ? [] : ["moves"]),
     ...history.map(({ seq, commit, promotedAt }) => `  ${String(seq).padStart(4)}  ${promotedAt}  ${commit}`),
   ];

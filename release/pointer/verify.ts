@@ -1,28 +1,55 @@
 import { imageName, keys, type Architecture } from "../store/keys.js";
 import { bootRecord, manifest, type BuildFacts, type Manifest } from "../store/records.js";
 import { parseJson, type BucketReader } from "../store/store.js";
+import { standing, usabilityText, type RunnerCalendar } from "./runner-releases.js";
 
-const dayMs = 24 * 60 * 60 * 1000;
-/** GitHub gives no more jobs to a runner release about this long after a newer one appeared. */
-const runnerGraceDays = 30;
+/** What a proof needs beside the store. */
+export interface ProofContext {
+  calendar: RunnerCalendar;
+  now: Date;
+}
+
+/** What stands in the way of an image, one line each. */
+export interface Proof {
+  /** Why it may not go live; none: proven. */
+  problems: string[];
+  /** Those of the problems that building, publishing and booting it once more would not mend. */
+  lasting: string[];
+  /** What does not stop it, and has to be known. */
+  warnings: string[];
+}
 
 /**
  * Proves that the image of a commit may go live: everything hosts will ask for is there, was booted, and its runner still
  * gets jobs.
- * @returns what is missing, one line each; empty: proven
  */
 export async function prove(
   store: BucketReader,
   commit: string,
   architectures: readonly Architecture[],
-  now: Date,
-): Promise<string[]> {
+  context: ProofContext,
+): Promise<Proof> {
   const published = await store.list(keys.imagesPrefix(commit));
-  if (published.length === 0) return [`image ${commit} was never published`];
-  const problems = await Promise.all(
-    architectures.map((arch) => proveOne(store, commit, arch, published, now)),
+  if (published.length === 0) return unproven(`image ${commit} was never published`);
+  const proofs = await Promise.all(
+    architectures.map(async (arch) => {
+      const proof = await proveOne(store, commit, arch, published, context);
+      return mapProof(proof, (line) => `${arch}: ${line}`);
+    }),
   );
-  return problems.flat();
+  return {
+    problems: proofs.flatMap(({ problems }) => problems),
+    lasting: proofs.flatMap(({ lasting }) => lasting),
+    warnings: proofs.flatMap(({ warnings }) => warnings),
+  };
+}
+
+function unproven(...problems: string[]): Proof {
+  return { problems, lasting: [], warnings: [] };
+}
+
+function mapProof({ problems, lasting, warnings }: Proof, change: (line: string) => string): Proof {
+  return { problems: problems.map(change), lasting: lasting.map(change), warnings: warnings.map(change) };
 }
 
 async function proveOne(
@@ -30,32 +57,31 @@ async function proveOne(
   commit: string,
   arch: Architecture,
   published: string[],
-  now: Date,
-): Promise<string[]> {
+  context: ProofContext,
+): Promise<Proof> {
   const manifestKey = keys.manifest(commit, arch);
   const stored = await store.get(manifestKey);
   if (stored === null) {
     const begun = [keys.disk(commit, arch), keys.diskSha256(commit, arch)].some((key) =>
       published.includes(key),
     );
-    return [
+    return unproven(
       begun
-        ? `${arch}: publishing did not finish (${manifestKey} is missing): publish it again`
-        : `${arch}: not published for this architecture`,
-    ];
+        ? `publishing did not finish (${manifestKey} is missing): publish it again`
+        : "not published for this architecture",
+    );
   }
   const found = parseJson(stored.text, manifest);
   if (found?.commit !== commit || found.arch !== arch)
-    return [`${arch}: ${manifestKey} is not a valid manifest of it`];
+    return unproven(`${manifestKey} is not a valid manifest of it`);
 
-  const [disk, sha256, boot] = await Promise.all([
+  const [disk, sha256, boot, runner] = await Promise.all([
     proveDisk(store, found),
     proveSha256(store, found),
     proveBoot(store, found, published),
+    proveRunner(found.build.runner, context),
   ]);
-  return [...disk, ...sha256, ...boot, ...proveRunner(found.build.runner, now)].map(
-    (problem) => `${arch}: ${problem}`,
-  );
+  return { ...runner, problems: [...disk, ...sha256, ...boot, ...runner.problems] };
 }
 
 async function proveDisk(store: BucketReader, { commit, arch, compressed }: Manifest): Promise<string[]> {
@@ -110,20 +136,27 @@ async function lastFailure(
   return record?.reason ?? `see ${newest}`;
 }
 
-/** The day from which GitHub no longer gives jobs to this runner; null while no newer release is known. */
-export function runnerLimit(runner: BuildFacts["runner"]): Date | null {
-  const limits = [
-    ...(runner.supersededAt === null ? [] : [Date.parse(runner.supersededAt) + runnerGraceDays * dayMs]),
-    ...(runner.deprecatedAt === null ? [] : [Date.parse(runner.deprecatedAt)]),
-  ];
-  return limits.length === 0 ? null : new Date(Math.min(...limits));
-}
-
-function proveRunner(runner: BuildFacts["runner"], now: Date): string[] {
-  const limit = runnerLimit(runner);
-  if (limit === null || now < limit) return [];
-  const since = limit.toISOString().slice(0, 10);
-  return [
-    `its runner ${runner.version} gets no more jobs since ${since}: build an image with a newer runner`,
-  ];
+/** Whether GitHub still gives jobs to the image's runner, as far as is known now. */
+async function proveRunner(runner: BuildFacts["runner"], { calendar, now }: ProofContext): Promise<Proof> {
+  const today = now.toISOString().slice(0, 10);
+  if (calendar.newestRelease !== null && today < calendar.newestRelease) {
+    const problem = `this machine's clock says ${today}, before the runner release of ${calendar.newestRelease}, so nobody can tell how old the image is: set the clock`;
+    return { problems: [problem], lasting: [problem], warnings: [] };
+  }
+  const usability = await calendar.usability(runner);
+  const text = `its runner ${runner.version}: ${usabilityText(usability, now)}`;
+  switch (standing(usability, now)) {
+    case "expired": {
+      const problem = `${text}: build an image with a newer runner (npm run pins)`;
+      return { problems: [problem], lasting: [problem], warnings: [] };
+    }
+    case "ending":
+      return {
+        problems: [],
+        lasting: [],
+        warnings: [`${text}: build one with a newer runner (npm run pins)`],
+      };
+    case "fine":
+      return { problems: [], lasting: [], warnings: [] };
+  }
 }

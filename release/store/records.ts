@@ -21,16 +21,16 @@ export const buildFacts = z.object({
   base: z.object({ kind: z.enum(["ubuntu", "debian"]), name: z.string(), sha256 }),
   /**
    * The runner inside: `github` is actions/runner, `fixture` the stand-in which speaks `run.sh --jitconfig`.
-   * GitHub stops giving jobs to a release about 30 days after a newer one appears: the earlier of
-   * `supersededAt` + 30 days and `deprecatedAt` is the limit (null: not known yet).
+   * Until when GitHub gives it jobs becomes known later and is in no manifest (release/pointer/runner-releases.ts); the first images
+   * had the fields `supersededAt` and `deprecatedAt` for it.
    */
   runner: z.object({
     kind: z.enum(["github", "fixture"]),
     version: z.string(),
     sha256,
     releasedAt: date,
-    supersededAt: date.nullable(),
-    deprecatedAt: date.nullable(),
+    supersededAt: date.nullish(),
+    deprecatedAt: date.nullish(),
   }),
   builder: z.object({ packer: z.string(), qemu: z.string(), accelerator: z.enum(accelerators) }),
   /** Bytes: the size of the guest's disk, which is the floor of a VM's disk. */

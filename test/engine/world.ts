@@ -27,6 +27,7 @@ import { bucketPolicy } from "../../local/services/bucket-policy.js";
 import { ensureCredentials } from "../../local/services/credentials.js";
 import { findEngine } from "../../local/tools/engine.js";
 import { program } from "../../program.js";
+import { runnerReleasesFile, type RunnerRelease } from "../../release/pointer/runner-releases.js";
 import { keys, type Architecture } from "../../release/store/keys.js";
 import type { BootRecord, Manifest } from "../../release/store/records.js";
 
@@ -71,6 +72,8 @@ export class World {
       [...borrowed, "build", ".local", "image/build", ""].join("\n"),
     );
     await borrow(root);
+    await mkdir(path.join(root, "pins"));
+    await writeRunnerReleases(root, []);
 
     const local = platform({ root, shared: checkout, latestTtlSeconds: 1 });
     await local.start();
@@ -89,6 +92,8 @@ export class World {
       root: path.dirname(path.dirname((await findEngine(local.paths))!)),
     });
     environment.PULUMI_STACK = stackName;
+    // On GitHub's machines: no world depends on the releases of the day.
+    environment.GITHUB_API_URL = "";
     const url = environment.IMAGES_URL!;
     const world = new World(folder, root, local, admin, engine, stackName, url, environment, "");
     await world.git("init", "--quiet", "--initial-branch=main");
@@ -149,6 +154,12 @@ export class World {
     await this.git("add", "-A");
     await this.git("commit", "--quiet", "-m", message);
     return this.git("rev-parse", "HEAD");
+  }
+
+  /** The releases of actions/runner that this checkout knows. */
+  async setRunnerReleases(releases: RunnerRelease[]): Promise<void> {
+    await writeRunnerReleases(this.root, releases);
+    await this.commit("set the runner's releases");
   }
 
   /** A new commit in image/. */
@@ -378,6 +389,10 @@ function nameOf(urn: string): string {
 
 async function borrow(root: string): Promise<void> {
   for (const name of borrowed) await symlink(path.join(checkout, name), path.join(root, name));
+}
+
+async function writeRunnerReleases(root: string, releases: RunnerRelease[]): Promise<void> {
+  await writeFile(path.join(root, runnerReleasesFile), JSON.stringify({ releases }));
 }
 
 function plain(outputs: OutputMap): Record<string, unknown> {

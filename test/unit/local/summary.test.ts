@@ -21,8 +21,6 @@ const manifest: Manifest = {
       version: "1",
       sha256: "e".repeat(64),
       releasedAt: "2026-01-01",
-      supersededAt: null,
-      deprecatedAt: null,
     },
     builder: { packer: "1.6.6", qemu: "7.2.0", accelerator: "tcg" },
     virtualSize: 2 ** 31,
@@ -30,29 +28,31 @@ const manifest: Manifest = {
   },
   publishedAt: "2026-11-23T00:00:00Z",
 };
+const now = new Date("2026-11-24T00:00:00Z");
 const summary = {
   latest,
   pinned: "",
   url: "http://127.0.0.1:20002",
-  manifests: [manifest],
+  images: [{ manifest, usability: { until: null, because: "nothing newer is known" } }],
   steps: [{ name: "set-up", ms: 250 }],
 };
 
 describe("the summary of npm start", () => {
   it("gives the live commit, the URLs hosts use, sizes, times and the way back", () => {
-    const text = renderSummary(summary);
+    const text = renderSummary(summary, now);
     expect(text).toContain(`live: ${latest} (the newest build)`);
     expect(text).toContain("http://127.0.0.1:20002/latest\n");
     expect(text).toContain(`http://127.0.0.1:20002/images/${latest}/ubuntu-x86_64.qcow2.zst\n`);
     expect(text).toContain(`http://127.0.0.1:20002/images/${latest}/ubuntu-x86_64.qcow2.sha256\n`);
     expect(text).toContain("130 MB, unpacked 489 MB");
     expect(text).toContain("base debian, runner fixture");
+    expect(text).toContain("no end known (nothing newer is known)");
     expect(text).toContain("set-up 250ms");
     expect(text).toContain("npm run pulumi -- config set latest <commit>");
   });
 
   it("says how to unpin when it is pinned", () => {
-    const text = renderSummary({ ...summary, pinned: latest });
+    const text = renderSummary({ ...summary, pinned: latest }, now);
     expect(text).toContain("(pinned)");
     expect(text).toContain("npm run pulumi -- config rm latest");
   });

@@ -60,8 +60,6 @@ export function factsOf(arch: Architecture, runner: Partial<BuildFacts["runner"]
       version: "2.337.0",
       sha256,
       releasedAt: "2026-08-26",
-      supersededAt: null,
-      deprecatedAt: null,
       ...runner,
     },
     builder: { packer: "1.6.6", qemu: "7.2", accelerator: "tcg" },

@@ -11,7 +11,8 @@ import {
 import { readChanges, updateSummary } from "../../../.github/scripts/update-summary.js";
 import { judgePreview, upkeepDue } from "../../../.github/scripts/upkeep.js";
 import { judge, type Circumstances, type NeededJob } from "../../../.github/scripts/verdict.js";
-import type { BuildFacts, Manifest } from "../../../release/store/records.js";
+import type { Usability } from "../../../release/pointer/runner-releases.js";
+import type { Manifest } from "../../../release/store/records.js";
 
 describe("the locks for which an update was refused", () => {
   // As Pulumi 3.259.0 says it (test/engine/stranded-lock.test.ts asks the engine).
@@ -150,10 +151,15 @@ describe("the summary of a deploy", () => {
     ]);
   });
 
-  const common = { before: "aaa", after: "aaa", changes: [] };
+  const common = { before: "aaa", after: "aaa", images: ["x86_64: runner 1, no end known"], changes: [] };
   it.each([
     ["a move", { ...common, outcome: "done" as const, after: "bbb" }, "`latest` moved: aaa → bbb"],
     ["that nothing moved", { ...common, outcome: "done" as const }, "`latest` stays: aaa"],
+    [
+      "until when the live image can be used",
+      { ...common, outcome: "done" as const },
+      "- x86_64: runner 1, no",
+    ],
     ["that nothing was changed", { ...common, outcome: "done" as const }, "No resource was changed."],
     ["the reason of a failure", { ...common, outcome: "failed" as const, reason: "locked" }, "locked"],
     ["a cancelled run", { ...common, outcome: "cancelled" as const }, "## Deploy cancelled"],
@@ -172,39 +178,33 @@ describe("the summary of a deploy", () => {
 describe("the upkeep of a live image", () => {
   const now = new Date("2026-11-24T06:00:00Z");
   const days = (count: number) => new Date(now.getTime() + count * 24 * 60 * 60 * 1000).toISOString();
-  const image = (publishedAt: string, runner: Partial<BuildFacts["runner"]> = {}) =>
+  const image = (publishedAt: string) =>
     ({
       arch: "x86_64",
       commit: "a".repeat(40),
       publishedAt,
-      build: { runner: { version: "2.337.0", supersededAt: null, deprecatedAt: null, ...runner } },
+      build: { runner: { version: "2.337.0" } },
     }) as unknown as Manifest;
-  const date = (count: number) => days(count).slice(0, 10);
+  const until = (count: number | null): Usability => ({
+    until: count === null ? null : new Date(days(count)),
+    because: "GitHub says so",
+  });
 
-  it.each<[string, Manifest, RegExp[]]>([
-    ["is nothing for a fresh one", image(days(-1)), []],
-    ["is nothing after 30 days", image(days(-30)), []],
-    ["is due after 31 days", image(days(-31)), [/31 days old/]],
-    ["is nothing 8 days before the runner's limit", image(days(-1), { deprecatedAt: date(9) }), []],
+  it.each<[string, Manifest, Usability, RegExp[]]>([
+    ["is nothing for a fresh one", image(days(-1)), until(null), []],
+    ["is nothing after 30 days", image(days(-30)), until(null), []],
+    ["is due after 31 days", image(days(-31)), until(null), [/31 days old.*npm run pins/]],
+    ["is nothing 8 days before the runner's end", image(days(-1)), until(8), []],
     [
-      "is due 7 days before the runner's limit",
-      image(days(-1), { deprecatedAt: date(7) }),
-      [/no more jobs from/],
+      "is due 7 days before it",
+      image(days(-1)),
+      until(7),
+      [/usable until 2026-12-01 \(GitHub says so\).*pins/],
     ],
-    ["is due after the runner's limit", image(days(-1), { deprecatedAt: date(-2) }), [/no more jobs since/]],
-    [
-      "counts 30 days from the newer release",
-      image(days(-1), { supersededAt: date(-24) }),
-      [/from 2026-11-30/],
-    ],
-    ["is nothing soon after a newer release", image(days(-1), { supersededAt: date(-5) }), []],
-    [
-      "is both where both are due",
-      image(days(-40), { deprecatedAt: date(1), supersededAt: date(-1) }),
-      [/40 days old/, /no more jobs from/],
-    ],
-  ])("%s", (_, found, expected) => {
-    const due = upkeepDue(found, now);
+    ["is due after it", image(days(-1)), until(-2), [/no more jobs since 2026-11-22/]],
+    ["is both where both are due", image(days(-40)), until(1), [/40 days old/, /usable until/]],
+  ])("%s", (_, found, usability, expected) => {
+    const due = upkeepDue(found, usability, now);
     expect(due).toHaveLength(expected.length);
     expected.forEach((pattern, index) => expect(due[index]).toMatch(pattern));
   });

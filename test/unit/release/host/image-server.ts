@@ -63,8 +63,6 @@ export class ImageServer {
           version: "1",
           sha256: zeros,
           releasedAt: "2026-01-01",
-          supersededAt: null,
-          deprecatedAt: null,
         },
         builder: { packer: "1", qemu: "1", accelerator: "tcg" },
         virtualSize: 1024,

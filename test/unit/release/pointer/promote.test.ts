@@ -2,6 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import { keys } from "../../../../release/store/keys.js";
 import { agrees, readPointer } from "../../../../release/pointer/pointer.js";
 import { claim, promote, settle } from "../../../../release/pointer/promote.js";
+import { calendarOf } from "../../../../release/pointer/runner-releases.js";
 import type { Pointer } from "../../../../release/store/records.js";
 import { MemoryStore, publishInto } from "../memory-store.js";
 
@@ -95,7 +96,9 @@ describe("a move of the pointer", () => {
       architectures: ["x86_64", "aarch64"] as const,
       url: "http://127.0.0.1:9",
     };
-    await expect(promote(store, request)).rejects.toThrow(/cannot go live: aarch64: not published/);
+    await expect(promote(store, request, calendarOf([]))).rejects.toThrow(
+      /cannot go live: aarch64: not published/,
+    );
     expect(store.objects).toEqual(before);
   });
 

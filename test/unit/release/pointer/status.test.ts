@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { keys } from "../../../../release/store/keys.js";
 import { claim, settle } from "../../../../release/pointer/promote.js";
 import { readStatus, statusText } from "../../../../release/pointer/status.js";
+import { calendarOf } from "../../../../release/pointer/runner-releases.js";
 import { MemoryStore } from "../memory-store.js";
 
 const commit = (seq: number) => String(seq % 10).repeat(40);
@@ -15,22 +16,34 @@ async function storeWithMoves(count: number): Promise<MemoryStore> {
 
 describe("the status", () => {
   it("has the last ten moves, newest first", async () => {
-    const { history, latest } = await readStatus(await storeWithMoves(12), { url: null, pinned: null });
+    const { history, latest } = await readStatus(
+      await storeWithMoves(12),
+      { url: null, pinned: null },
+      calendarOf([]),
+    );
     expect(latest).toBe(commit(12));
     expect(history.map((move) => move.seq)).toEqual([12, 11, 10, 9, 8, 7, 6, 5, 4, 3]);
   });
 
   it("is empty, not an error, before the first move", async () => {
-    const status = await readStatus(new MemoryStore(), { url: null, pinned: "" });
-    expect(status).toEqual({ url: null, latest: null, since: null, served: null, pinned: "", history: [] });
+    const status = await readStatus(new MemoryStore(), { url: null, pinned: "" }, calendarOf([]));
+    expect(status).toEqual({
+      url: null,
+      latest: null,
+      since: null,
+      served: null,
+      pinned: "",
+      images: [],
+      history: [],
+    });
     expect(statusText(status, new Date())).toContain("nothing promoted yet");
   });
 
   it("does not say since when where latest was changed by hand", async () => {
     const store = await storeWithMoves(1);
-    expect((await readStatus(store, { url: null, pinned: null })).since).not.toBeNull();
+    expect((await readStatus(store, { url: null, pinned: null }, calendarOf([]))).since).not.toBeNull();
     store.objects.set(keys.latest, `${"f".repeat(40)}\n`);
-    expect((await readStatus(store, { url: null, pinned: null })).since).toBeNull();
+    expect((await readStatus(store, { url: null, pinned: null }, calendarOf([]))).since).toBeNull();
   });
 
   it.each([
@@ -38,7 +51,7 @@ describe("the status", () => {
     ["not pinned", "", /pinned +no, follows the newest build/],
     ["pinned", commit(3), new RegExp(`pinned +${commit(3)}`)],
   ])("tells %s apart", async (_, pinned, line) => {
-    const status = await readStatus(await storeWithMoves(1), { url: null, pinned });
+    const status = await readStatus(await storeWithMoves(1), { url: null, pinned }, calendarOf([]));
     expect(statusText(status, new Date())).toMatch(line);
   });
 });

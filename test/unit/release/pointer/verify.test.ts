@@ -1,12 +1,22 @@
 import { describe, expect, it } from "vitest";
-import { keys } from "../../../../release/store/keys.js";
+import { keys, type Architecture } from "../../../../release/store/keys.js";
 import { jsonText } from "../../../../release/store/store.js";
-import { prove, runnerLimit } from "../../../../release/pointer/verify.js";
-import { bootRecordOf, factsOf, manifestOf, MemoryStore, publishInto } from "../memory-store.js";
+import { calendarOf, type RunnerRelease } from "../../../../release/pointer/runner-releases.js";
+import { prove } from "../../../../release/pointer/verify.js";
+import { bootRecordOf, manifestOf, MemoryStore, publishInto } from "../memory-store.js";
 
 const commit = "c".repeat(40);
 const arch = "x86_64";
 const now = new Date("2026-11-20T00:00:00Z");
+
+/** What stands in the way of an image. */
+async function problemsOf(
+  store: MemoryStore,
+  of: string,
+  architectures: readonly Architecture[],
+): Promise<string[]> {
+  return (await prove(store, of, architectures, { calendar: calendarOf([]), now })).problems;
+}
 
 function published(): MemoryStore {
   const store = new MemoryStore();
@@ -16,11 +26,11 @@ function published(): MemoryStore {
 
 describe("the proof that an image may go live", () => {
   it("has nothing to say of a complete, booted image", async () => {
-    expect(await prove(published(), commit, [arch], now)).toEqual([]);
+    expect(await problemsOf(published(), commit, [arch])).toEqual([]);
   });
 
   it("says of an unknown commit only that it was never published", async () => {
-    expect(await prove(published(), "d".repeat(40), [arch, "aarch64"], now)).toEqual([
+    expect(await problemsOf(published(), "d".repeat(40), [arch, "aarch64"])).toEqual([
       `image ${"d".repeat(40)} was never published`,
     ]);
   });
@@ -28,11 +38,11 @@ describe("the proof that an image may go live", () => {
   it("does not take a commit for published because another one is", async () => {
     const store = new MemoryStore();
     publishInto(store, "e".repeat(40), arch);
-    expect(await prove(store, commit, [arch], now)).toEqual([`image ${commit} was never published`]);
+    expect(await problemsOf(store, commit, [arch])).toEqual([`image ${commit} was never published`]);
   });
 
   it("misses an architecture", async () => {
-    expect(await prove(published(), commit, [arch, "aarch64"], now)).toEqual([
+    expect(await problemsOf(published(), commit, [arch, "aarch64"])).toEqual([
       "aarch64: not published for this architecture",
     ]);
   });
@@ -45,7 +55,7 @@ describe("the proof that an image may go live", () => {
   ])("misses %s", async (_, key, problem) => {
     const store = published();
     store.objects.delete(key);
-    expect(await prove(store, commit, [arch], now)).toEqual([expect.stringMatching(problem)]);
+    expect(await problemsOf(store, commit, [arch])).toEqual([expect.stringMatching(problem)]);
   });
 
   it.each([
@@ -73,16 +83,10 @@ describe("the proof that an image may go live", () => {
       jsonText(bootRecordOf(commit, arch, { diskSha256: "6".repeat(64) })),
       /boot test was of another disk/,
     ],
-    [
-      "a runner that gets no more jobs",
-      keys.manifest(commit, arch),
-      jsonText(manifestOf(commit, arch, { supersededAt: "2026-10-01" })),
-      /runner 2\.337\.0 gets no more jobs since 2026-10-31/,
-    ],
   ])("finds %s", async (_, key, text, problem) => {
     const store = published();
     store.objects.set(key, text);
-    expect(await prove(store, commit, [arch], now)).toEqual([expect.stringMatching(problem)]);
+    expect(await problemsOf(store, commit, [arch])).toEqual([expect.stringMatching(problem)]);
   });
 
   it("quotes the newest failure where no boot test passed", async () => {
@@ -97,7 +101,7 @@ describe("the proof that an image may go live", () => {
       const record = bootRecordOf(commit, arch, { result: "failed", reason: reason!, startedAt });
       store.objects.set(keys.bootFailure(commit, arch, new Date(startedAt)), jsonText(record));
     }
-    expect(await prove(store, commit, [arch], now)).toEqual([
+    expect(await problemsOf(store, commit, [arch])).toEqual([
       "x86_64: failed its boot test: the newest reason",
     ]);
   });
@@ -108,34 +112,46 @@ describe("the proof that an image may go live", () => {
       keys.bootFailure(commit, arch, now),
       jsonText(bootRecordOf(commit, arch, { result: "failed", reason: "no" })),
     );
-    expect(await prove(store, commit, [arch], now)).toEqual([]);
+    expect(await problemsOf(store, commit, [arch])).toEqual([]);
   });
 
   it("names every problem at once", async () => {
     const store = published();
     store.objects.delete(keys.disk(commit, arch));
     store.objects.delete(keys.bootRecord(commit, arch));
-    expect(await prove(store, commit, [arch], now)).toHaveLength(2);
+    expect(await problemsOf(store, commit, [arch])).toHaveLength(2);
   });
 });
 
-describe("the age limit of a runner", () => {
-  it.each([
-    ["none while no newer release is known", null, null, null],
-    ["30 days after a newer release", "2026-10-01", null, "2026-10-31"],
-    ["its deprecation", null, "2026-10-15", "2026-10-15"],
-    ["the earlier of both", "2026-10-01", "2026-10-15", "2026-10-15"],
-    ["the earlier of both, the other way round", "2026-10-01", "2026-12-01", "2026-10-31"],
-  ])("is %s", (_, supersededAt, deprecatedAt, limit) => {
-    const { runner } = factsOf(arch, { supersededAt, deprecatedAt });
-    expect(runnerLimit(runner)).toEqual(limit === null ? null : new Date(limit));
+describe("the proof's word on the runner", () => {
+  const at = (time: string, releases: RunnerRelease[]) =>
+    prove(published(), commit, [arch], { calendar: calendarOf(releases), now: new Date(time) });
+  const newer = (releasedAt: string) => [{ version: "2.338.0", releasedAt, deprecatedAt: null }];
+
+  it("changes when a newer release becomes known, for an image that was published before", async () => {
+    expect(await at("2026-11-20T00:00:00Z", [])).toEqual({ problems: [], lasting: [], warnings: [] });
+    const { problems, lasting } = await at("2026-11-20T00:00:00Z", newer("2026-10-06"));
+    expect(problems).toEqual([
+      "x86_64: its runner 2.337.0: gets no more jobs since 2026-11-05 (runner 2.338.0 is out since 2026-10-06): build an image with a newer runner (npm run pins)",
+    ]);
+    expect(lasting).toEqual(problems);
   });
 
-  it("is reached at its first moment, not before", async () => {
-    const store = published();
-    const text = jsonText(manifestOf(commit, arch, { deprecatedAt: "2026-11-20" }));
-    store.objects.set(keys.manifest(commit, arch), text);
-    expect(await prove(store, commit, [arch], new Date("2026-11-19T23:59:59Z"))).toEqual([]);
-    expect(await prove(store, commit, [arch], new Date("2026-11-20T00:00:00Z"))).toHaveLength(1);
+  it("is a problem from the first moment without jobs, and a warning in the seven days before", async () => {
+    const found = async (time: string) => {
+      const { problems, warnings } = await at(time, newer("2026-10-06"));
+      return [problems.length, warnings.length];
+    };
+    expect(await found("2026-10-28T23:59:59Z")).toEqual([0, 0]);
+    expect(await found("2026-10-29T00:00:00Z")).toEqual([0, 1]);
+    expect(await found("2026-11-04T23:59:59Z")).toEqual([0, 1]);
+    expect(await found("2026-11-05T00:00:00Z")).toEqual([1, 0]);
+  });
+
+  it("is a refusal on a machine whose clock is behind a release", async () => {
+    expect((await at("2026-10-05T23:59:59Z", newer("2026-10-06"))).problems).toEqual([
+      expect.stringMatching(/clock says 2026-10-05, before the runner release of 2026-10-06.*set the clock/),
+    ]);
+    expect((await at("2026-10-06T00:00:00Z", newer("2026-10-06"))).problems).toEqual([]);
   });
 });

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { claim, settle } from "../../../../release/pointer/promote.js";
 import { publicStore } from "../../../../release/store/public-store.js";
 import { readStatus } from "../../../../release/pointer/status.js";
+import { calendarOf } from "../../../../release/pointer/runner-releases.js";
 import { MemoryStore } from "../memory-store.js";
 
 const commit = (seq: number) => String(seq % 10).repeat(40);
@@ -27,7 +28,7 @@ afterAll(() => server.close());
 
 describe("the status without credentials, through the CDN", () => {
   it("says that nothing was promoted yet", async () => {
-    expect(await readStatus(publicStore(url), { url, pinned: null })).toMatchObject({
+    expect(await readStatus(publicStore(url), { url, pinned: null }, calendarOf([]))).toMatchObject({
       latest: null,
       history: [],
     });
@@ -36,8 +37,8 @@ describe("the status without credentials, through the CDN", () => {
   it("has the same moves as the bucket", async () => {
     for (let seq = 1; seq <= 12; seq++) await claim(store, { seq, commit: commit(seq) });
     await settle(store);
-    const ours = await readStatus(publicStore(url), { url, pinned: null });
-    expect(ours).toEqual(await readStatus(store, { url, pinned: null }));
+    const ours = await readStatus(publicStore(url), { url, pinned: null }, calendarOf([]));
+    expect(ours).toEqual(await readStatus(store, { url, pinned: null }, calendarOf([])));
     expect(ours.history.map(({ seq }) => seq)).toEqual([12, 11, 10, 9, 8, 7, 6, 5, 4, 3]);
   });
 
@@ -46,6 +47,8 @@ describe("the status without credentials, through the CDN", () => {
     ["is broken", "broken", /answers 500: is the URL right\?/],
   ])("says in one line that the CDN %s", async (_, place, message) => {
     const base = place.startsWith("http") ? place : `${url}/${place}`;
-    await expect(readStatus(publicStore(base), { url: null, pinned: null })).rejects.toThrow(message);
+    await expect(readStatus(publicStore(base), { url: null, pinned: null }, calendarOf([]))).rejects.toThrow(
+      message,
+    );
   });
 });
