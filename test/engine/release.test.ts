@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { checkout } from "../../local/paths.js";
 import { buildDirectory } from "../../release/build/build.js";
 import { keys } from "../../release/store/keys.js";
+import { runnerReleasesFile } from "../../release/pointer/runner-releases.js";
 import { agrees, nextSeq, readEntry, readLog, readPointer } from "../../release/pointer/pointer.js";
 import { claim, settle } from "../../release/pointer/promote.js";
 import { openStore, type S3Store } from "../../release/store/store.js";
@@ -35,6 +36,8 @@ afterAll(() => s3.stop());
 
 beforeEach(async () => {
   root = await mkdtemp(path.join(tmpdir(), "runner-images-release-"));
+  await mkdir(path.join(root, "pins"));
+  await writeFile(path.join(root, runnerReleasesFile), JSON.stringify({ releases: [] }));
 });
 afterEach(() => rm(root, { recursive: true }));
 

@@ -20,7 +20,7 @@ export interface LocalServer {
 export interface Answers {
   /** The account of whoever asks STS; undefined: STS refuses the credentials. */
   account: string | undefined;
-  /** The repositories GitHub shows, by the `owner/name` that is asked for. */
+  /** The repositories GitHub shows, by the `owner/name` that is asked for. Of the runner it shows no release: no test depends on the day's. */
   repositories: Record<string, { full_name: string; id: number; owner: { id: number } }>;
 }
 
@@ -56,7 +56,7 @@ function answerSts({ account }: Answers, response: ServerResponse): void {
 
 function answerGitHub({ repositories }: Answers, { url }: IncomingMessage, response: ServerResponse): void {
   const name = /^\/repos\/([^/]+\/[^/?]+)$/.exec(url!)?.[1];
-  const found = name === undefined ? undefined : repositories[name];
+  const found = url!.startsWith("/repos/actions/runner/releases?") ? [] : repositories[name ?? ""];
   response.setHeader("content-type", "application/json");
   response.writeHead(found === undefined ? 404 : 200);
   response.end(JSON.stringify(found ?? { message: "Not Found", status: "404" }));
