@@ -4,6 +4,7 @@ import { cancellationExitCode, onCancel } from "./process/cancel.js";
 import { describeError, UserError } from "./process/errors.js";
 import { architectures, commitPattern, type Architecture } from "./store/keys.js";
 import { say } from "./process/progress.js";
+import type { StoreReader } from "./store/store.js";
 import type { RunnerCalendar } from "./pointer/runner-releases.js";
 
 /*
@@ -140,6 +141,35 @@ verb(
     if (problems.length > 0) throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
   });
 
+verb(
+  "diff",
+  "Show what differs between the images of two commits: packages, tools, sizes, boot time, runner, age.",
+)
+  .argument("<before>", "full commit hash", commit)
+  .argument("<after>", "full commit hash", commit)
+  .addOption(bucketOption().makeOptionMandatory(false))
+  .addOption(urlOption())
+  .addOption(
+    new Option("--format <form>", "text, markdown for a comment, or one line of json")
+      .choices(["text", "markdown", "json"])
+      .default("text"),
+  )
+  .addHelpText("after", example("diff <commit> <commit> --url https://images.example.com"))
+  .action(async (before: string, after: string, { bucket, url, format }: DiffOptions) => {
+    const [{ readFacts }, { diffImages, diffMarkdown, diffText }] = await Promise.all([
+      import("./compare/facts.js"),
+      import("./compare/diff.js"),
+    ]);
+    const [store, calendar] = await Promise.all([openReader(bucket, url), readRunnerCalendar()]);
+    const [one, other] = await Promise.all([
+      readFacts(store, before, calendar),
+      readFacts(store, after, calendar),
+    ]);
+    const diffs = diffImages(one, other, [before, after]);
+    if (format === "json") print({ diffs });
+    else process.stdout.write(`${format === "text" ? diffText(diffs) : diffMarkdown(diffs)}\n`);
+  });
+
 verb("fetch", "Download and verify an image as a VM host would.")
   .addOption(commitOption("default: what latest names"))
   .addOption(archOption())
@@ -171,13 +201,8 @@ verb(
       pinned,
       json,
     }: Partial<StoreOptions> & { url?: string; pinned?: string; json: boolean }) => {
-      const [{ openStore }, { publicStore }, { readStatus, statusText }] = await Promise.all([
-        import("./store/store.js"),
-        import("./store/public-store.js"),
-        import("./pointer/status.js"),
-      ]);
-      const store = bucket === undefined ? publicStore(requireUrl(url)) : await openStore(bucket);
-      const calendar = await readRunnerCalendar();
+      const { readStatus, statusText } = await import("./pointer/status.js");
+      const [store, calendar] = await Promise.all([openReader(bucket, url), readRunnerCalendar()]);
       const status = await readStatus(store, { url: url ?? null, pinned: pinned ?? null }, calendar);
       if (json) print(status);
       else process.stdout.write(`${statusText(status, new Date())}\n`);
@@ -201,6 +226,10 @@ interface BootTestOptions extends StoreOptions, Pick<BuildOptions, "arch" | "acc
   commit: string;
   url: string;
   timeout: number;
+}
+interface DiffOptions extends Partial<StoreOptions> {
+  url?: string;
+  format: "text" | "markdown" | "json";
 }
 interface PromoteOptions extends StoreOptions, SetOptions {
   commit: string;
@@ -295,9 +324,15 @@ function architectureList(text: string): Architecture[] {
   return [...new Set(names)] as Architecture[];
 }
 
-function requireUrl(url: string | undefined): string {
-  if (url !== undefined) return url;
-  throw new UserError("status needs the CDN's URL (--url), or a bucket (--bucket)");
+/** The bucket where one is named, else what the CDN shows to anybody. */
+async function openReader(bucket: string | undefined, url: string | undefined): Promise<StoreReader> {
+  const [{ openStore }, { publicStore }] = await Promise.all([
+    import("./store/store.js"),
+    import("./store/public-store.js"),
+  ]);
+  if (bucket !== undefined) return openStore(bucket);
+  if (url !== undefined) return publicStore(url);
+  throw new UserError("this needs the CDN's URL (--url), or a bucket (--bucket)");
 }
 
 /** This machine's; undefined where we have no image for it, so that the option must be given. */

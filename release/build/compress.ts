@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { createWriteStream } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -94,15 +95,22 @@ async function feed(file: string, to: Writable, report: (bytes: number) => void)
   }
 }
 
-/** Reads the compressed form of a disk to its end: what it is, and what the disk inside it is. */
-export async function measureCompressed(source: Readable, report: (bytes: number) => void): Promise<Digests> {
+/**
+ * Reads the compressed form of a disk to its end: what it is, and what the disk inside it is.
+ * @param target the file that the disk is written to
+ */
+export async function measureCompressed(
+  source: Readable,
+  target: string,
+  report: (bytes: number) => void,
+): Promise<Digests> {
   const zstd = startZstd(decompression);
   const disk = measure();
   const compressed = measure();
   try {
     await Promise.all([
       pipeline(source, (chunks: AsyncIterable<Buffer>) => compressed.through(chunks, report), zstd.input),
-      drain(disk.through(zstd.output)),
+      pipeline(disk.through(zstd.output), createWriteStream(target)),
       zstd.ended,
     ]);
   } finally {
@@ -159,11 +167,6 @@ function startZstd(args: string[]): Zstd {
   });
   ended.catch(() => undefined);
   return { input: child.stdin, output: child.stdout, ended, kill: () => void child.kill() };
-}
-
-async function drain(chunks: AsyncIterable<unknown>): Promise<void> {
-  const iterator = chunks[Symbol.asyncIterator]();
-  while (!(await iterator.next()).done);
 }
 
 function promiseParts<T>() {

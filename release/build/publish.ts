@@ -1,4 +1,6 @@
-import { rm, stat } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, rm, stat } from "node:fs/promises";
+import path from "node:path";
 import pRetry from "p-retry";
 import {
   buildDirectory,
@@ -10,6 +12,7 @@ import {
   type BuiltImage,
 } from "./build.js";
 import { compressDisk, measureCompressed, ZstdError, type Digests } from "./compress.js";
+import { makeSbom } from "../inspect/sbom.js";
 import { UserError } from "../process/errors.js";
 import { imageName, keys } from "../store/keys.js";
 import { say, step } from "../process/progress.js";
@@ -34,7 +37,7 @@ export interface PublishResult {
 }
 
 /**
- * Publishes the image of a commit: disk, its sha256 and, last, the manifest which says that all of it is there. Everything is
+ * Publishes the image of a commit: disk, its sha256, its bill of materials and, last, the manifest which says that all of it is there. Everything is
  * create-only, so a killed publish is finished by the next one, on any machine.
  * @param withBuild builds the image first, unless it is published already
  */
@@ -84,9 +87,11 @@ async function ensurePublished(
   if ((await store.head(keys.disk(commit, arch))) !== null) return ["adopted", await adopt(store, request)];
 
   const image = withBuild ? await buildImage(request) : await requireBuilt(request);
+  // Before anything is stored: a disk that cannot be read is not published.
+  const sbom = await makeSbom(image.path, commit, arch);
   const digests = await uploadDisk(store, request, image);
   if (digests === null) return ["adopted", await adopt(store, request)];
-  return ["now", await describe(store, request, digests, image.facts)];
+  return ["now", await describe(store, request, digests, image.facts, sbom)];
 }
 
 /** What was built here before. It is looked at before it is published, since what is published stays. */
@@ -135,7 +140,7 @@ async function uploadDisk(store: S3Store, image: Image, built: BuiltImage): Prom
 const downloadRetries = 2;
 
 /** Finishes what another publisher began: reads the disk that is stored, and writes what is missing about it. */
-async function adopt(store: S3Store, image: Image): Promise<Manifest> {
+async function adopt(store: S3Store, image: Image & Pick<BuildRequest, "root">): Promise<Manifest> {
   await requireTools(["zstd"]);
   const key = keys.disk(image.commit, image.arch);
   const stored = await store.head(key);
@@ -144,10 +149,13 @@ async function adopt(store: S3Store, image: Image): Promise<Manifest> {
     throw new UserError(
       `${key} in ${store.where} was not put there by this project, and stays: commit a change of image/ to get another image`,
     );
+  const folder = buildDirectory(image.root, image.commit, image.arch);
+  await mkdir(folder, { recursive: true });
+  const disk = path.join(folder, "adopted.qcow2");
   const digests = await step(`finish publishing ${imageName(image.arch)}`, (report) =>
     pRetry(
       async () =>
-        measureCompressed(await store.download(key), (bytes) => report(progress(bytes, stored.bytes))),
+        measureCompressed(await store.download(key), disk, (bytes) => report(progress(bytes, stored.bytes))),
       { retries: downloadRetries, signal: cancellation.signal },
     ).catch((error: unknown) => {
       if (!(error instanceof ZstdError)) throw error;
@@ -156,23 +164,30 @@ async function adopt(store: S3Store, image: Image): Promise<Manifest> {
       );
     }),
   );
-  return describe(store, image, digests, facts);
+  return describe(store, image, digests, facts, await makeSbom(disk, image.commit, image.arch));
 }
 
-/** Writes the sha256 and, last, the manifest of a disk that is stored. */
+/** Writes the sha256, the bill of materials and, last, the manifest of a disk that is stored. */
 async function describe(
   store: S3Store,
   { commit, arch }: Image,
   { disk, compressed }: Digests,
   facts: BuildFacts,
+  sbom: string,
 ): Promise<Manifest> {
   await store.create(keys.diskSha256(commit, arch), `${disk.sha256}\n`);
+  await store.create(keys.sbom(commit, arch), sbom);
   const record: Manifest = {
     schema: 1,
     commit,
     arch,
     compressed: { key: keys.disk(commit, arch), bytes: compressed.bytes, sha256: compressed.sha256 },
     disk: { bytes: disk.bytes, sha256: disk.sha256 },
+    sbom: {
+      key: keys.sbom(commit, arch),
+      bytes: Buffer.byteLength(sbom),
+      sha256: createHash("sha256").update(sbom).digest("hex"),
+    },
     build: facts,
     publishedAt: new Date().toISOString(),
   };

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { imageName, keys, type Architecture } from "../store/keys.js";
 import { bootRecord, manifest, type BuildFacts, type Manifest } from "../store/records.js";
 import { parseJson, type BucketReader } from "../store/store.js";
@@ -75,13 +76,14 @@ async function proveOne(
   if (found?.commit !== commit || found.arch !== arch)
     return unproven(`${manifestKey} is not a valid manifest of it`);
 
-  const [disk, sha256, boot, runner] = await Promise.all([
+  const [disk, sha256, sbom, boot, runner] = await Promise.all([
     proveDisk(store, found),
     proveSha256(store, found),
+    proveSbom(store, found),
     proveBoot(store, found, published),
     proveRunner(found.build.runner, context),
   ]);
-  return { ...runner, problems: [...disk, ...sha256, ...boot, ...runner.problems] };
+  return { ...runner, problems: [...disk, ...sha256, ...sbom, ...boot, ...runner.problems] };
 }
 
 async function proveDisk(store: BucketReader, { commit, arch, compressed }: Manifest): Promise<string[]> {
@@ -99,6 +101,15 @@ async function proveSha256(store: BucketReader, { commit, arch, disk }: Manifest
   if (stored === null) return [`${key} is missing`];
   if (stored.text !== `${disk.sha256}\n`) return [`${key} differs from the manifest's sha256`];
   return [];
+}
+
+/** Images published before there were bills of materials have none. */
+async function proveSbom(store: BucketReader, { sbom }: Manifest): Promise<string[]> {
+  if (sbom === undefined) return [];
+  const stored = await store.get(sbom.key);
+  if (stored === null) return [`${sbom.key} is missing`];
+  const sha256 = createHash("sha256").update(stored.text).digest("hex");
+  return sha256 === sbom.sha256 ? [] : [`${sbom.key} differs from the manifest's sha256`];
 }
 
 async function proveBoot(

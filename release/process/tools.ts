@@ -4,12 +4,14 @@ import { UserError } from "./errors.js";
 
 /** Debian's and Ubuntu's package of each program we run. */
 const packages = {
+  debugfs: "e2fsprogs",
   git: "git",
   make: "make",
   packer: "packer",
   "qemu-img": "qemu-utils",
   "qemu-system-aarch64": "qemu-system-arm",
   "qemu-system-x86_64": "qemu-system-x86",
+  sfdisk: "fdisk",
   zstd: "zstd",
 } as const;
 export type Tool = keyof typeof packages;
@@ -24,8 +26,15 @@ export async function requireTools(tools: Tool[]): Promise<void> {
   );
 }
 
+/** PATH, and the folders of system tools, which Debian leaves out of an ordinary user's. */
+export function toolPath(): string {
+  return [process.env.PATH ?? "", "/usr/sbin", "/sbin"].join(path.delimiter);
+}
+
 async function isOnPath(tool: string): Promise<boolean> {
-  const folders = (process.env.PATH ?? "").split(path.delimiter).filter((folder) => folder !== "");
+  const folders = toolPath()
+    .split(path.delimiter)
+    .filter((folder) => folder !== "");
   const hits = await Promise.all(
     folders.map((folder) =>
       access(path.join(folder, tool), constants.X_OK).then(

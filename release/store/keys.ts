@@ -31,6 +31,8 @@ export const keys = {
   /** sha256 of the uncompressed disk: bare lowercase hex and a newline. */
   diskSha256: (commit: string, arch: Architecture) => imageKey(commit, arch, ".qcow2.sha256"),
   manifest: (commit: string, arch: Architecture) => imageKey(commit, arch, ".json"),
+  /** The software bill of materials, in CycloneDX's JSON. */
+  sbom: (commit: string, arch: Architecture) => imageKey(commit, arch, ".cdx.json"),
   bootRecord: (commit: string, arch: Architecture) => imageKey(commit, arch, ".boot.json"),
   /** One per failed attempt: a failure is kept, but does not stop a later attempt from passing. */
   bootFailure: (commit: string, arch: Architecture, startedAt: Date) =>

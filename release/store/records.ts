@@ -48,6 +48,8 @@ export const manifest = z.object({
   compressed: z.object({ key: z.string(), bytes, sha256 }),
   /** The qcow2 inside it. */
   disk: z.object({ bytes, sha256 }),
+  /** The bill of materials; images published before there were any have none. */
+  sbom: z.object({ key: z.string(), bytes, sha256 }).optional(),
   build: buildFacts,
   publishedAt: timestamp,
 });

@@ -152,7 +152,7 @@ describe.sequential(
       expect(up.summary.resourceChanges).toMatchObject({ create: 8 });
       expect(up.outputs).toMatchObject({ latest: first, newest: first, pinned: "" });
       expect(await laptop.served("latest")).toBe(`${first}\n`);
-      expect(await laptop.keys(`images/${first}/`)).toHaveLength(8);
+      expect(await laptop.keys(`images/${first}/`)).toHaveLength(10);
       expectUntouched(production);
     });
 

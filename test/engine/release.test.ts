@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -9,10 +9,12 @@ import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { checkout } from "../../local/paths.js";
 import { buildDirectory } from "../../release/build/build.js";
+import { readComponents } from "../../release/inspect/sbom.js";
 import { keys } from "../../release/store/keys.js";
 import { runnerReleasesFile } from "../../release/pointer/runner-releases.js";
 import { agrees, nextSeq, readEntry, readLog, readPointer } from "../../release/pointer/pointer.js";
 import { claim, settle } from "../../release/pointer/promote.js";
+import type { Manifest } from "../../release/store/records.js";
 import { openStore, type S3Store } from "../../release/store/store.js";
 import { factsOf, imageObjects } from "../unit/release/memory-store.js";
 import { interpose, TestS3, until } from "./s3.js";
@@ -26,9 +28,10 @@ let s3: TestS3;
 let store: S3Store;
 let root: string;
 /** Does not compress, so that it is uploaded in several parts. */
-const disk = randomBytes(40_000_000);
+let disk: Buffer;
 
 beforeAll(async () => {
+  disk = await makeDisk(40_000_000);
   s3 = await TestS3.start();
   store = await openStore(s3.environment.BUCKET!, s3.environment);
 });
@@ -40,6 +43,19 @@ beforeEach(async () => {
   await writeFile(path.join(root, runnerReleasesFile), JSON.stringify({ releases: [] }));
 });
 afterEach(() => rm(root, { recursive: true }));
+
+/** A disk that a bill of materials can be made of; no two are alike. */
+async function makeDisk(bytes: number): Promise<Buffer> {
+  const folder = await mkdtemp(path.join(tmpdir(), "runner-images-disk-"));
+  const file = path.join(folder, "disk.qcow2");
+  try {
+    const script = path.join(import.meta.dirname, "fake-image", "make-disk");
+    await execa(script, [file, "0".repeat(40), arch, "fixture", String(bytes)]);
+    return await readFile(file);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
 
 let commits = 0;
 function newCommit(): string {
@@ -76,18 +92,30 @@ async function isStored(key: string): Promise<boolean> {
 }
 
 describe("publish", () => {
-  it("stores disk, hash and manifest once, and finds nothing to do the second time", async () => {
+  it("stores disk, hash, bill of materials and manifest once, and finds nothing to do the second time", async () => {
     const commit = newCommit();
     await putBuilt(commit);
     const first = await release("publish", { COMMIT: commit });
     expect(first.stderr).toMatch(/done in/);
     expect(result(first)).toMatchObject({ commit, arch, published: "now", diskBytes: disk.length });
     expect(await s3.keys(keys.imagesPrefix(commit))).toEqual([
+      keys.sbom(commit, arch),
       keys.manifest(commit, arch),
       keys.diskSha256(commit, arch),
       keys.disk(commit, arch),
     ]);
     expect((await store.get(keys.diskSha256(commit, arch)))!.text).toBe(`${String(result(first).sha256)}\n`);
+    const sbom = (await store.get(keys.sbom(commit, arch)))!.text;
+    expect(readComponents(sbom)).toEqual([
+      { kind: "deb", name: "dash", version: "0.5.12-2" },
+      { kind: "generic", name: "fixture-runner", version: "0.0.0" },
+    ]);
+    const { sbom: named } = JSON.parse((await store.get(keys.manifest(commit, arch)))!.text) as Manifest;
+    expect(named).toEqual({
+      key: keys.sbom(commit, arch),
+      bytes: sbom.length,
+      sha256: createHash("sha256").update(sbom).digest("hex"),
+    });
     // It takes gigabytes, and the store has it now.
     await expect(readdir(buildDirectory(root, commit, arch))).rejects.toThrow(/ENOENT/);
     const second = await release("publish", { COMMIT: commit });
@@ -98,7 +126,8 @@ describe("publish", () => {
     const commit = newCommit();
     await putBuilt(commit);
     const first = await release("publish", { COMMIT: commit });
-    await s3.delete(keys.manifest(commit, arch), keys.diskSha256(commit, arch));
+    const sbom = (await store.get(keys.sbom(commit, arch)))!.text;
+    await s3.delete(keys.manifest(commit, arch), keys.diskSha256(commit, arch), keys.sbom(commit, arch));
     await rm(path.join(root, "build"), { recursive: true });
     const second = await release("publish", { COMMIT: commit }, "--build");
     expect(result(second)).toEqual({
@@ -106,7 +135,19 @@ describe("publish", () => {
       published: "adopted",
       seconds: result(second).seconds,
     });
-    expect(await s3.keys(keys.imagesPrefix(commit))).toHaveLength(3);
+    expect(await s3.keys(keys.imagesPrefix(commit))).toHaveLength(4);
+    // Made of the disk that is stored, and the same as the first time.
+    expect((await store.get(keys.sbom(commit, arch)))!.text).toBe(sbom);
+    await expect(readdir(buildDirectory(root, commit, arch))).rejects.toThrow(/ENOENT/);
+  });
+
+  it("publishes nothing of a disk that cannot be read", async () => {
+    const commit = newCommit();
+    await putBuilt(commit, root, randomBytes(1_000_000));
+    const run = await release("publish", { COMMIT: commit });
+    expect(run).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(run.stderr).toMatch(/^error: .*ubuntu-x86_64\.qcow2 cannot be read as an image's disk: .*$/m);
+    expect(await s3.keys(keys.imagesPrefix(commit))).toEqual([]);
   });
 
   it("lets two machines publish the same image at once: both end well, with one disk", async () => {
@@ -114,7 +155,7 @@ describe("publish", () => {
     const slower = path.join(root, "slower");
     const faster = path.join(root, "faster");
     // No two builds are alike.
-    await putBuilt(commit, slower, randomBytes(20_000_000));
+    await putBuilt(commit, slower, await makeDisk(20_000_000));
     await putBuilt(commit, faster);
     let first: Promise<{ stdout: string }> | undefined;
     const proxy = await interpose(s3.endpoint, async (request) => {

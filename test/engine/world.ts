@@ -316,7 +316,10 @@ export class World {
       if (without !== undefined && key.endsWith(without)) continue;
       const { Body } = await this.admin.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
       const bytes = await Body!.transformToByteArray();
-      await this.overwrite(key.replace(from, to), key.endsWith(".json") ? renamed(bytes, from, to) : bytes);
+      await this.overwrite(
+        key.replace(from, to),
+        /(?<!\.cdx)\.json$/.test(key) ? renamed(bytes, from, to) : bytes,
+      );
     }
     return to;
   }

@@ -15,8 +15,7 @@ if [ -e slow-build ]; then
 	exec setpriv --pdeathsig TERM sleep 600
 fi
 mkdir -p build
-qemu-img create -q -f qcow2 "$disk.part" 64M
-head -c 65536 /dev/urandom >>"$disk.part"
+./make-disk "$disk.part" "$commit" "$arch" "$runner" 65536
 printf '\n{"behaviour": "%s", "commit": "%s", "arch": "%s"}\n' \
 	"$(cat behaviour 2>/dev/null || echo ok)" "$commit" "$arch" >>"$disk.part"
 mv "$disk.part" "$disk"

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
@@ -9,10 +9,12 @@ import { compressDisk, measureCompressed } from "../../../../release/build/compr
 
 let folder: string;
 let file: string;
+let target: string;
 
 beforeEach(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "runner-images-zstd-"));
   file = path.join(folder, "disk");
+  target = path.join(folder, "target");
 });
 afterEach(() => rm(folder, { recursive: true }));
 
@@ -31,7 +33,8 @@ describe("compressing a disk in one pass", () => {
       disk: { bytes: disk.length, sha256: sha256(disk) },
       compressed: { bytes: compressed.length, sha256: sha256(compressed) },
     });
-    expect(await measureCompressed(Readable.from([compressed]), nothing)).toEqual(measured);
+    expect(await measureCompressed(Readable.from([compressed]), target, nothing)).toEqual(measured);
+    expect(disk.equals(await readFile(target))).toBe(true);
   });
 
   it("reports how far it has read", async () => {
@@ -55,7 +58,7 @@ describe("compressing a disk in one pass", () => {
     const { stream } = await compressDisk(file, nothing);
     const compressed = await buffer(stream);
     const cut = compressed.subarray(0, compressed.length - 10);
-    await expect(measureCompressed(Readable.from([cut]), nothing)).rejects.toThrow(
+    await expect(measureCompressed(Readable.from([cut]), target, nothing)).rejects.toThrow(
       /zstd failed: .*(end of file|premature end)/i,
     );
   });

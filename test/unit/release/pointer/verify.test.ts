@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { keys, type Architecture } from "../../../../release/store/keys.js";
 import { jsonText } from "../../../../release/store/store.js";
@@ -24,7 +25,30 @@ function published(): MemoryStore {
   return store;
 }
 
+/** Published with a bill of materials, of which the manifest knows the sha256. */
+function publishedWithSbom(): MemoryStore {
+  const store = published();
+  const key = keys.sbom(commit, arch);
+  store.objects.set(key, "{}");
+  const sbom = { key, bytes: 2, sha256: createHash("sha256").update("{}").digest("hex") };
+  store.objects.set(keys.manifest(commit, arch), jsonText({ ...manifestOf(commit, arch), sbom }));
+  return store;
+}
+
 describe("the proof that an image may go live", () => {
+  it("takes a bill of materials for what the manifest says it is, and misses it", async () => {
+    const store = publishedWithSbom();
+    expect(await problemsOf(store, commit, [arch])).toEqual([]);
+    store.objects.set(keys.sbom(commit, arch), "{ }");
+    expect(await problemsOf(store, commit, [arch])).toEqual([
+      expect.stringMatching(/\.cdx\.json differs from the manifest's sha256$/),
+    ]);
+    store.objects.delete(keys.sbom(commit, arch));
+    expect(await problemsOf(store, commit, [arch])).toEqual([
+      expect.stringMatching(/^x86_64: .*\.cdx\.json is missing$/),
+    ]);
+  });
+
   it("has nothing to say of a complete, booted image", async () => {
     expect(await problemsOf(published(), commit, [arch])).toEqual([]);
   });

@@ -1,0 +1,119 @@
+import { PackageURL } from "packageurl-js";
+import { z } from "zod";
+import { UserError } from "../process/errors.js";
+import { imageName, type Architecture } from "../store/keys.js";
+import { parseJson } from "../store/store.js";
+import { withDisk, type Disk } from "./disk.js";
+
+/*
+ * The software bill of materials of an image, in CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/). It is made from the disk, not from
+ * the lists it was built by, and of one disk it is always the same text: whoever finishes publishing it writes the same object.
+ */
+
+/** A package or tool on a disk. */
+export interface Component {
+  /** The type of its package URL: "deb", "github", "generic". */
+  kind: string;
+  name: string;
+  version: string;
+}
+
+interface Found {
+  type: "library" | "application" | "operating-system";
+  purl: PackageURL;
+}
+
+/**
+ * @param qcow2 the image's disk
+ * @returns the bill of materials, as JSON
+ * @throws UserError where the disk cannot be read, or lacks what every image of this project has
+ */
+export async function makeSbom(qcow2: string, commit: string, arch: Architecture): Promise<string> {
+  const { found, os } = await withDisk(qcow2, async (disk) => {
+    const release = await osRelease(disk, qcow2);
+    return { os: release, found: [...(await packages(disk, qcow2, release)), await runner(disk, qcow2)] };
+  });
+  // Its modules are many, and only a publisher needs them.
+  const { Enums, Models, Serialize, Spec } = await import("@cyclonedx/cyclonedx-library");
+  const types = {
+    library: Enums.ComponentType.Library,
+    application: Enums.ComponentType.Application,
+    "operating-system": Enums.ComponentType.OperatingSystem,
+  };
+  const component = ({ type, purl }: Found) =>
+    new Models.Component(types[type], purl.name, {
+      version: purl.version ?? undefined,
+      purl: purl.toString(),
+      bomRef: purl.toString(),
+    });
+  const subject = new Models.Component(Enums.ComponentType.OperatingSystem, imageName(arch), {
+    version: commit,
+    bomRef: `${imageName(arch)}@${commit}`,
+    description: `${os.ID} ${os.VERSION_ID}`,
+  });
+  const bom = new Models.Bom({ metadata: new Models.Metadata({ component: subject }) });
+  for (const one of found) bom.components.add(component(one));
+  const serializer = new Serialize.JsonSerializer(new Serialize.JSON.Normalize.Factory(Spec.Spec1dot6));
+  return `${serializer.serialize(bom, { sortLists: true, space: 1 })}\n`;
+}
+
+type OsRelease = Record<string, string>;
+
+/** https://www.freedesktop.org/software/systemd/man/latest/os-release.html */
+async function osRelease(disk: Disk, qcow2: string): Promise<OsRelease> {
+  const text = await required(disk, qcow2, "/usr/lib/os-release");
+  return Object.fromEntries(
+    [...text.matchAll(/^([A-Z_]+)="?(.*?)"?$/gm)].map(([, name, value]) => [name!, value!]),
+  );
+}
+
+/** https://manpages.debian.org/stable/dpkg-dev/deb-control.5.en.html; removed packages stay listed, with another status */
+async function packages(disk: Disk, qcow2: string, os: OsRelease): Promise<Found[]> {
+  const text = await required(disk, qcow2, "/var/lib/dpkg/status");
+  return text.split(/\n\n+/).flatMap((paragraph): Found[] => {
+    const field = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(paragraph)?.[1];
+    const [name, version, arch] = [field("Package"), field("Version"), field("Architecture")];
+    if (!name || !version || !arch || !field("Status")?.endsWith(" installed")) return [];
+    const qualifiers = { arch, distro: `${os.ID}-${os.VERSION_ID}` };
+    return [{ type: "library", purl: new PackageURL("deb", os.ID, name, version, qualifiers, undefined) }];
+  });
+}
+
+const buildJson = z.object({
+  runner: z.object({ kind: z.enum(["github", "fixture"]), version: z.string() }),
+});
+
+async function runner(disk: Disk, qcow2: string): Promise<Found> {
+  const file = "/usr/lib/runner-image/build.json";
+  const found = parseJson(await required(disk, qcow2, file), buildJson);
+  if (found === null) throw new UserError(`${qcow2}: ${file} on it does not say which runner it has`);
+  const { kind, version } = found.runner;
+  const purl =
+    kind === "github"
+      ? new PackageURL("github", "actions", "runner", `v${version}`, undefined, undefined)
+      : new PackageURL("generic", undefined, "fixture-runner", version, undefined, undefined);
+  return { type: "application", purl };
+}
+
+async function required(disk: Disk, qcow2: string, file: string): Promise<string> {
+  const text = await disk.read(file);
+  if (text === null) throw new UserError(`${qcow2} is no image of this project: ${file} is missing on it`);
+  return text;
+}
+
+const bill = z.object({
+  bomFormat: z.literal("CycloneDX"),
+  components: z.array(z.object({ name: z.string(), version: z.string(), purl: z.string() })),
+});
+
+/** What a stored bill of materials lists; null where it is not one. */
+export function readComponents(text: string): Component[] | null {
+  const found = parseJson(text, bill);
+  return (
+    found?.components.map(({ name, version, purl }) => ({
+      kind: /^pkg:([^/]+)\//.exec(purl)?.[1] ?? "generic",
+      name,
+      version,
+    })) ?? null
+  );
+}

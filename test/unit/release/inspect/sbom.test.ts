@@ -1,0 +1,68 @@
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { execa } from "execa";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { makeSbom, readComponents } from "../../../../release/inspect/sbom.js";
+
+const commit = "a".repeat(40);
+let folder: string;
+let disk: string;
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "runner-images-inspect-"));
+  disk = path.join(folder, "disk.qcow2");
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const script = path.resolve(import.meta.dirname, "../../../engine/fake-image/make-disk");
+const makeDisk = (runner: string) => execa(script, [disk, commit, "x86_64", runner, "1000"]);
+
+describe("a bill of materials", () => {
+  it("lists what is installed on the disk, and only that", async () => {
+    await makeDisk("github");
+    const text = await makeSbom(disk, commit, "x86_64");
+    expect(readComponents(text)).toEqual([
+      { kind: "deb", name: "dash", version: "0.5.12-2" },
+      { kind: "github", name: "runner", version: "v0.0.0" },
+    ]);
+    expect(JSON.parse(text)).toMatchObject({
+      bomFormat: "CycloneDX",
+      specVersion: "1.6",
+      metadata: { component: { name: "ubuntu-x86_64", version: commit, description: "debian 0" } },
+    });
+  });
+
+  it("is the same text of the same disk, and leaves nothing beside it", async () => {
+    await makeDisk("fixture");
+    expect(await makeSbom(disk, commit, "x86_64")).toBe(await makeSbom(disk, commit, "x86_64"));
+    expect(await readdir(folder)).toEqual(["disk.qcow2"]);
+  });
+
+  it.each([
+    ["no disk", async () => writeFile(disk, "disk"), /cannot be read as an image's disk: .*qcow2/],
+    [
+      "an empty disk",
+      () => execa("qemu-img", ["create", "-q", "-f", "qcow2", disk, "64M"]),
+      /cannot be read as an image's disk: .*partition table/,
+    ],
+    [
+      "a disk without a file system",
+      async () => {
+        const raw = path.join(folder, "raw");
+        await execa("truncate", ["-s", "8M", raw]);
+        await execa("/usr/sbin/sfdisk", ["-q", raw], { input: "label: gpt\nstart=2048, type=linux\n" });
+        await execa("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", raw, disk]);
+        await rm(raw);
+      },
+      /cannot be read as an image's disk: /,
+    ],
+  ])("is refused in one line for %s", async (_, make, message) => {
+    await make();
+    await expect(makeSbom(disk, commit, "x86_64")).rejects.toThrow(message);
+    expect(await readdir(folder)).toEqual(["disk.qcow2"]);
+  });
+
+  it.each(["", "{}", "<html>", '{"bomFormat": "SPDX", "components": []}'])("is not %j", (text) => {
+    expect(readComponents(text)).toBeNull();
+  });
+});
