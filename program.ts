@@ -3,6 +3,7 @@ import { LatestPointer } from "./components/latest-pointer.js";
 import { RunnerImage } from "./components/runner-image.js";
 import { readConfig, type AwsStore, type ReadyStore } from "./config.js";
 import type { Infrastructure } from "./infrastructure.js";
+import { billMark, billOf } from "./release/compare/bill.js";
 import { UserError } from "./release/process/errors.js";
 import { imageName } from "./release/store/keys.js";
 import { planMove } from "./release/pointer/plan.js";
@@ -55,6 +56,11 @@ async function deploy(root: string): Promise<Outputs> {
     calendar,
   });
   for (const problem of move.warnings) await pulumi.log.warn(problem);
+  if (pulumi.runtime.isDryRun()) {
+    const { architectures } = config;
+    const lines = await billOf(store, move, { architectures, calendar, now: new Date() });
+    for (const line of lines) await pulumi.log.info(`${billMark}${line}`);
+  }
 
   const { url, environment, ready, ...provisioned } = await place(config.store);
   const outputs = { url, bucket: config.store.bucket, pinned: config.latest ?? "", newest, ...provisioned };

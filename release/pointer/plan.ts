@@ -12,6 +12,10 @@ export interface Move {
   seq: number;
   /** True where `commit` is still to be built and boot-tested: the move has to wait for that. */
   needsBuild: boolean;
+  /** The commit that hosts get now; null: none yet. */
+  from: string | null;
+  /** True where there is nothing to move: hosts get `commit` already, and the log says so. */
+  isLive: boolean;
   /** True where nothing was ever promoted, and nothing of `newest` published. */
   isFirst: boolean;
   /** What is wrong with an image that stays live all the same. One line each. */
@@ -53,6 +57,8 @@ export async function planMove(
   }
   return {
     commit,
+    from: stored.latest,
+    isLive,
     seq: nextSeq(stored, commit),
     needsBuild: pinned === undefined && problems.length > 0,
     isFirst: stored.head === null && (await store.list(keys.imagesPrefix(newest))).length === 0,

@@ -36,6 +36,7 @@ describe.sequential("an update, on the real engine with a real store", () => {
     });
     expect(await world.keys()).toEqual([
       `images/${first}/ubuntu-x86_64.boot.json`,
+      `images/${first}/ubuntu-x86_64.cdx.json`,
       `images/${first}/ubuntu-x86_64.json`,
       `images/${first}/ubuntu-x86_64.qcow2.sha256`,
       `images/${first}/ubuntu-x86_64.qcow2.zst`,
@@ -75,6 +76,10 @@ describe.sequential("an update, on the real engine with a real store", () => {
     const preview = await world.preview();
     expect(preview.changeSummary).toEqual({ same: 5, update: 1 });
     expect(preview.text).toMatch(/command:local:Command +latest +update +.*environment/);
+    // Pulumi says each twice: as it comes, and at the end.
+    const [title, ...lines] = new Set(preview.text.match(/fleet: .*/g));
+    expect(title).toMatch(`fleet: rollback: image ${second.slice(0, 12)} → ${first.slice(0, 12)}`);
+    expect(lines).toHaveLength(4);
     expect((await world.up()).summary.resourceChanges).toEqual({ same: 5, update: 1 });
     expect(await world.served("latest")).toBe(`${first}\n`);
   });

@@ -141,6 +141,16 @@ describe("preview.ts", () => {
       expect(good.output).toMatch(
         /^comment<<(\S+)\n### What a merge would do\n[^]*c0ffee[^]*```\n\+ create\n```\n\1\n$/,
       );
+      expect(good.output).toMatch("Hosts keep the image they have.");
+      await rm(path.join(folder, "output"));
+      const says = [
+        "printf ' pulumi:pulumi:Stack fleet: image a → b\\n pulumi:pulumi:Stack fleet: packages and tools: the same\\n'",
+        "printf 'Diagnostics:\\n    fleet: image a → b\\n    fleet: packages and tools: the same\\n'",
+      ].join("; ");
+      const moving = await run("preview.ts", says);
+      expect(moving.output).toMatch(
+        /would do\n\n- image a → b\n- packages and tools: the same\n\n`pulumi preview/,
+      );
       await rm(path.join(folder, "output"));
       const bad = await run("preview.ts", "echo 'error: no such pin' >&2; exit 3");
       expect(bad.exitCode).toBe(3);
