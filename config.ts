@@ -21,6 +21,7 @@ const common = {
     .min(1, "must name at least one architecture")
     .refine((list) => new Set(list).size === list.length, "names an architecture twice"),
   base: oneOf("ubuntu", "debian"),
+  profile: oneOf("full", "small"),
   runner: oneOf("github", "fixture"),
   accelerator: oneOf("auto", "kvm", "tcg"),
   // Only the store `aws` has a use for these; with their defaults, they are part of every stack.
@@ -174,7 +175,7 @@ export interface Placeholder {
 
 export interface Config extends Pick<
   z.output<typeof schema>,
-  "architectures" | "base" | "runner" | "accelerator"
+  "architectures" | "base" | "profile" | "runner" | "accelerator"
 > {
   /** The pinned commit; undefined: follow the newest build. */
   latest: string | undefined;
@@ -200,11 +201,12 @@ export function parseConfig(values: Record<string, string>, environment: NodeJS.
   }
   const parsed = schema.safeParse(given);
   if (!parsed.success) throw explain(parsed.error.issues[0]!, given);
-  const { latest, architectures, base, runner, accelerator } = parsed.data;
+  const { latest, architectures, base, profile, runner, accelerator } = parsed.data;
   return {
     latest,
     architectures,
     base,
+    profile,
     runner,
     accelerator,
     store: readStore(parsed.data, values, environment),

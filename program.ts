@@ -79,6 +79,7 @@ async function deploy(root: string): Promise<Outputs> {
           commit: newest,
           arch,
           base: config.base,
+          profile: config.profile,
           runner: config.runner,
           accelerator: config.accelerator,
           store: environment,

@@ -9,6 +9,8 @@ export interface RunnerImageArgs {
   arch: string;
   /** The base image: "ubuntu" or "debian". */
   base: string;
+  /** What it contains: "full" or "small". */
+  profile: string;
   /** The runner: "github" or "fixture". */
   runner: string;
   /** "auto", "kvm" or "tcg". */
@@ -25,7 +27,7 @@ export interface RunnerImageArgs {
 export class RunnerImage extends pulumi.ComponentResource {
   constructor(name: string, args: RunnerImageArgs, opts?: pulumi.ComponentResourceOptions) {
     super("runner-images:index:RunnerImage", name, {}, opts);
-    const { commit, arch, base, runner, accelerator, store } = args;
+    const { commit, arch, base, profile, runner, accelerator, store } = args;
     const { dependsOn = [] } = opts ?? {};
 
     const publish = new local.Command(
@@ -35,6 +37,7 @@ export class RunnerImage extends pulumi.ComponentResource {
           COMMIT: commit,
           ARCH: arch,
           BASE: base,
+          PROFILE: profile,
           RUNNER: runner,
           ACCELERATOR: accelerator,
           ...store,

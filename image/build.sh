@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds build/ubuntu-<arch>.qcow2 and build/ubuntu-<arch>.build.json. Called by the Makefile, which explains the settings:
-# build.sh <arch> <auto|kvm|tcg>, with BASE, RUNNER, CPUS, MEMORY_MB, CACHE_DIR and COMMIT in the environment.
+# build.sh <arch> <auto|kvm|tcg>, with BASE, PROFILE, RUNNER, CPUS, MEMORY_MB, CACHE_DIR and COMMIT in the environment.
 set -euo pipefail
 cd "$(dirname "$0")"
 source ./run.sh
@@ -27,9 +27,17 @@ sha256() {
 
 check_settings() {
   case $BASE in ubuntu | debian) ;; *) fail "BASE is '$BASE'; it must be ubuntu or debian" ;; esac
+  case $PROFILE in small | full) ;; *) fail "PROFILE is '$PROFILE'; it must be small or full" ;; esac
   case $RUNNER in github | fixture) ;; *) fail "RUNNER is '$RUNNER'; it must be github or fixture" ;; esac
   case $accelerator in auto | kvm | tcg) ;; *) fail "ACCELERATOR is '$accelerator'; it must be auto, kvm or tcg" ;; esac
   [[ $COMMIT =~ ^[0-9a-f]{40}$ ]] || fail "COMMIT is '$COMMIT'; it must be 40 lowercase hex digits (outside a git checkout: make COMMIT=...)"
+  if [[ $BASE == ubuntu ]]; then check_snapshot "$(input .ubuntu.snapshot)" "$(input .ubuntu.name)"; fi
+}
+
+# check_snapshot <20260901T000000Z> <ubuntu-24.04-release-20260705>: apt upgrades to the snapshot, and cannot downgrade to one.
+check_snapshot() {
+  [[ ${1%%T*} -ge ${2##*-} ]] ||
+    fail "ubuntu.snapshot in inputs.json is $1, older than the base $2; it must be of that day or later: npm run pins"
 }
 
 check_tools() {
@@ -82,6 +90,14 @@ fetch() {
   mv "$fetched.part" "$fetched"
 }
 
+# What a profile contains on this base (inputs.json, contents): full has all of small, and more.
+contents() {
+  jq --compact-output --arg profile "$1" '.contents | .small[], (if $profile == "full" then .full[] else empty end)' inputs.json
+}
+packages() {
+  contents "$1" | jq --raw-output --arg base "$BASE" '(.packages, .[$base].packages)[]?'
+}
+
 # The base image, in the cache: its path in $base_image, its name in $base_name.
 prepare_base() {
   if [[ $BASE == ubuntu ]]; then
@@ -91,7 +107,7 @@ prepare_base() {
     return
   fi
   local recipe
-  recipe=$({ cat debian-base/* machine.sh files/etc/systemd/network/*; input '.debian, .packages.common, .packages.debian'; echo "$ARCH"; } |
+  recipe=$({ cat debian-base/* machine.sh files/etc/systemd/network/*; input .debian; packages small; echo "$ARCH"; } |
     sha256sum | cut -c 1-16)
   base_name=debian-$(input .debian.suite)-$recipe
   base_image=$CACHE_DIR/$base_name-$ARCH.qcow2
@@ -99,7 +115,7 @@ prepare_base() {
     say "building the base image $base_name (log: image/$work/base.log)"
     if ! run debian-base/build.sh "$base_image" > "$work/base.log" 2>&1; then
       tail -n 20 "$work/base.log" >&2
-      fail "the base image could not be built (whole log: image/$work/base.log)"
+      fail "the base image could not be built: $(grep --max-count=1 '^E: ' "$work/base.log" || echo 'see above') (whole log: image/$work/base.log)"
     fi
   fi
 }
@@ -113,14 +129,30 @@ prepare_runner() {
     tar --create --file "$work/payload/runner.tar" --directory fixture-runner --sort name --mtime @0 --owner 0 --group 0 --numeric-owner .
   fi
 }
+# Tools that this base has no package of: downloads, in payload/tools/<name>/.
+prepare_tools() {
+  local tool url sha256
+  contents "$PROFILE" | jq --raw-output --arg base "$BASE" '.[$base].tool // empty' > "$work/payload/tools.list"
+  mkdir "$work/payload/tools"
+  while read -r tool; do
+    mkdir "$work/payload/tools/$tool"
+    while read -r url sha256; do
+      fetch "$url" "$sha256" "use PROFILE=small, or BASE=debian, which has every tool as a package"
+      cp "$fetched" "$work/payload/tools/$tool/${url##*/}"
+    done < <(jq --raw-output --arg tool "$tool" --arg arch "$ARCH" '.tools[$tool][$arch][] | "\(.url) \(.sha256)"' inputs.json)
+  done < "$work/payload/tools.list"
+}
+
 prepare_payload() {
   cp -r files scripts/seal.sh "$work/payload"
-  input ".packages.common[], .packages.${BASE}[]" > "$work/payload/packages"
+  packages "$PROFILE" > "$work/payload/packages"
+  contents "$PROFILE" | jq --slurp 'map({name, check})' > "$work/payload/contents.json"
   jq --arg commit "$COMMIT" --arg arch "$ARCH" --arg base "$BASE" --arg baseName "$base_name" --arg baseSha256 "$(sha256 "$base_image")" \
     --arg runner "$RUNNER" --arg runnerSha256 "$(sha256 "$work/payload/runner.tar")" \
-    '{$commit, $arch, base: {kind: $base, name: $baseName, sha256: $baseSha256},
-      runner: ({kind: $runner, sha256: $runnerSha256} +
-        (if $runner == "github" then .runner else .fixture end | {version, releasedAt, supersededAt, deprecatedAt}))}' \
+    --arg profile "$PROFILE" --rawfile tools "$work/payload/tools.list" \
+    '{$commit, $arch, base: {kind: $base, name: $baseName, sha256: $baseSha256}, $profile,
+      runner: ({kind: $runner, sha256: $runnerSha256} + (if $runner == "github" then .runner else .fixture end | {version, releasedAt})),
+      tools: (.tools as $pinned | $tools | split("\n") | map(select(. != "") | {(.): $pinned[.].version}) | add // {})}' \
     inputs.json > "$work/payload/facts.json"
 
   mkdir "$work/http"
@@ -153,7 +185,10 @@ run_packer() {
 }
 packer_failed() {
   tail -n 20 "$work/packer.log" >&2
-  fail "packer failed (whole log: image/$work/packer.log, console: image/$work/console.log)"
+  # What a script in the guest says is wrong; Packer puts its own name and the time in front.
+  local reason
+  reason=$(sed -n 's/.*gha: error: //p' "$work/packer.log" | head -n 1)
+  fail "packer failed${reason:+: $reason} (whole log: image/$work/packer.log, console: image/$work/console.log)"
 }
 
 write_results() {
@@ -184,6 +219,7 @@ main() {
   flock --nonblock 8 || { say "waiting for another build that fills the cache $CACHE_DIR"; run flock 8; }
   mkdir "$work/payload"
   prepare_runner
+  prepare_tools
   prepare_base
   prepare_payload
   exec 8>&-

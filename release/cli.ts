@@ -4,6 +4,7 @@ import { cancellationExitCode, onCancel } from "./process/cancel.js";
 import { describeError, UserError } from "./process/errors.js";
 import { architectures, commitPattern, type Architecture } from "./store/keys.js";
 import { say } from "./process/progress.js";
+import { profiles, type Profile } from "./store/records.js";
 import type { StoreReader } from "./store/store.js";
 import type { RunnerCalendar } from "./pointer/runner-releases.js";
 
@@ -44,9 +45,10 @@ verb("build", "Build the image of a commit with Packer and QEMU, unless that is 
   .addOption(commitOption("default: the last commit that touched image/"))
   .addOption(archOption())
   .addOption(baseOption())
+  .addOption(profileOption())
   .addOption(runnerOption())
   .addOption(acceleratorOption())
-  .addHelpText("after", example("build --arch x86_64 --base debian --runner fixture"))
+  .addHelpText("after", example("build --arch x86_64 --base debian --profile small --runner fixture"))
   .action(async (options: BuildOptions) => {
     const { buildImage, withBuildDirectory } = await import("./build/build.js");
     const request = { root, ...options, commit: options.commit ?? (await newestCommit()) };
@@ -60,6 +62,7 @@ verb(
   .addOption(commitOption("default: the last commit that touched image/"))
   .addOption(archOption())
   .addOption(baseOption())
+  .addOption(profileOption())
   .addOption(runnerOption())
   .addOption(acceleratorOption())
   .addOption(bucketOption())
@@ -219,6 +222,7 @@ interface BuildOptions {
   commit?: string;
   arch: Architecture;
   base: "ubuntu" | "debian";
+  profile: Profile;
   runner: "github" | "fixture";
   accelerator: "auto" | "kvm" | "tcg";
 }
@@ -271,6 +275,13 @@ function baseOption(): Option {
     .env("BASE")
     .choices(["ubuntu", "debian"])
     .default("ubuntu");
+}
+
+function profileOption(): Option {
+  return new Option("--profile <name>", "full: all that jobs expect; small: only what the image itself needs")
+    .env("PROFILE")
+    .choices(profiles)
+    .default("full");
 }
 
 function runnerOption(): Option {

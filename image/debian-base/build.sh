@@ -27,12 +27,14 @@ if [[ $ARCH != "$(uname -m)" && ! -e /proc/sys/fs/binfmt_misc/qemu-$ARCH ]]; the
   cat "/usr/lib/binfmt.d/qemu-$ARCH.conf" > /proc/sys/fs/binfmt_misc/register
 fi
 
-mapfile -t packages < <(cat debian-base/packages; jq -r '.packages.common[], .packages.debian[]' inputs.json)
+mapfile -t packages < <(cat debian-base/packages; jq -r '.contents.small[] | (.packages, .debian.packages)[]?' inputs.json)
 
-# The host's own mirror of Debian where it has one (there is no snapshot to pin), else mmdebstrap's default.
+# The host's own mirror of Debian where it has one (there is no snapshot to pin), whatever release the host is of; else
+# mmdebstrap's default.
 # shellcheck disable=SC2016 # apt expands them
 mapfile -t sources < <(apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(CODENAME)' 'Created-By: Packages' |
-  awk -v suite="$suite" '$1 == "Debian" && index($3, suite) == 1 {print "deb", $2, $3, "main"}' | sort -u)
+  awk -v suite="$suite" '$1 == "Debian" && $3 ~ /^[a-z]+(-updates|-security)?$/ {sub(/^[a-z]+/, suite, $3); print "deb", $2, $3, "main"}' |
+  sort -u)
 # A mirror of an older day is past its Valid-Until: the host's apt may be set to accept that.
 mapfile -t apt_options < <(for name in Check-Valid-Until Check-Date; do
   apt-config dump --no-empty --format='--aptopt=%F "%v"%n' "Acquire::$name"

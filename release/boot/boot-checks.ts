@@ -39,11 +39,18 @@ export const bootReport = z.object({
 });
 export type BootReport = z.infer<typeof bootReport>;
 
+/** What the image's contents answered, each to its check (image/inputs.json, contents). */
+const contentsReport = z
+  .array(z.object({ name: z.string(), passed: z.boolean(), seen: z.string() }))
+  .nonempty();
+
 /** What a passed boot looks like. */
 export interface Expected {
   commit: string;
   arch: Architecture;
   runner: Manifest["build"]["runner"]["kind"];
+  /** Whether the image checks its own contents: those built before there were profiles do not. */
+  checksContents: boolean;
   /** Size of the disk the VM was given. */
   diskBytes: number;
 }
@@ -96,6 +103,7 @@ export function checkBoot(expected: Expected, seen: Seen, outcome: Outcome): Che
       const inOrder = grown > 0 && keys > 0 && grown <= runner && keys <= runner;
       return [inOrder, `disk grown ${ms(grown)}, host keys ${ms(keys)}, runner ${ms(runner)}`];
     }),
+    ...(expected.checksContents ? [checkContents(seen)] : []),
     inside("build user is gone", ({ users }) => [users.every((user) => user === runnerUser), list(users)]),
     check(
       expected.runner === "fixture" ? "powered off by itself" : "powered off when asked by ACPI",
@@ -115,7 +123,7 @@ export function findFailure(
   const fixture = expected.runner === "fixture";
   if (outcome.kind === "dead") return outcome.why;
   if (outcome.kind === "timeout")
-    return `timed out after ${outcome.timeoutMs / 1000} s, waiting for ${awaited(expected.runner, seen)}`;
+    return `timed out after ${outcome.timeoutMs / 1000} s, waiting for ${awaited(expected, seen)}`;
   if (!isPowerOff(outcome)) return describeOutcome(outcome);
   if (seen.credentialFetches.length === 0) return "the VM powered off without fetching its credential";
   const report = bootReport.safeParse(seen.report?.content);
@@ -124,17 +132,21 @@ export function findFailure(
   if (report.success && fixture && report.data.runnerExit !== 0)
     return `the runner exited with ${report.data.runnerExit}`;
   if (seen.runnerCall === null || (fixture && seen.jobResult === null))
-    return `the VM powered off too early, before ${awaited(expected.runner, seen)}`;
+    return `the VM powered off too early, before ${awaited(expected, seen)}`;
   const failed = checks.filter(({ passed }) => !passed);
   if (failed.length === 0) return null;
   return `${failed.length} of ${checks.length} checks failed: ${failed.map(({ name, seen }) => `${name} (${seen})`).join("; ")}`;
 }
 
 /** The event that comes next in a boot which goes well. */
-export function awaited(runner: Expected["runner"], seen: Seen): string {
+export function awaited(
+  { runner, checksContents }: Pick<Expected, "runner" | "checksContents">,
+  seen: Seen,
+): string {
   if (seen.credentialFetches.length === 0) return "the guest's fetch of its credential";
   if (seen.runnerCall === null)
     return runner === "fixture" ? "the runner's request for its job" : "the runner's call to its service";
+  if (runner === "github" && checksContents && seen.contents === null) return "the check of its contents";
   if (runner === "fixture" && seen.jobResult === null) return "the job's result";
   if (seen.report === null) return "the boot report";
   return "the power-off";
@@ -165,6 +177,21 @@ function checkCall({ runnerCall }: Seen): Check {
     runnerCall !== null,
     runnerCall !== null ? "yes" : "no call came",
   );
+}
+
+function checkContents({ contents }: Seen): Check {
+  const parsed = contentsReport.safeParse(contents);
+  if (!parsed.success)
+    return check(
+      "contents answer",
+      false,
+      contents === null ? "nothing was said of them" : "not of its form",
+    );
+  const failed = parsed.data.filter(({ passed }) => !passed);
+  const names = (failed.length > 0 ? failed : parsed.data).map(({ name, seen }) =>
+    failed.length > 0 ? `${name} (${seen})` : name,
+  );
+  return check("contents answer", failed.length === 0, list(names));
 }
 
 function describeReport(seen: Seen, parsed: z.ZodSafeParseResult<BootReport>): string {

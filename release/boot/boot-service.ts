@@ -25,6 +25,8 @@ export interface Seen {
   runnerCall: Date | null;
   /** Of the fixture's job: its exit status, and its output, cut to 4 KiB. */
   jobResult: { at: Date; exit: string; output: string } | null;
+  /** What the image's contents answered, as it came (image/, /usr/lib/runner-image/check-contents). */
+  contents: unknown;
   /** The boot report as it came: JSON, or undefined where it was none. */
   report: { at: Date; content: unknown } | null;
 }
@@ -35,8 +37,10 @@ export interface BootService {
   /** For the credential `gha-boot-report-url`, as the guest sees it. */
   reportUrl: string;
   seen: Seen;
-  /** Settles when the runner calls its service for the first time. */
+  /** Settles when the runner has called its service for the first time. */
   runnerCalled: Promise<void>;
+  /** Settles when the guest has said what the image's contents answered. */
+  contentsChecked: Promise<void>;
   close: () => Promise<void>;
 }
 
@@ -45,10 +49,18 @@ export interface BootService {
  * once, gives the fixture runner its job, takes the boot report, and notes when the real runner calls.
  */
 export async function startBootService(runner: Manifest["build"]["runner"]["kind"]): Promise<BootService> {
-  const seen: Seen = { credentialFetches: [], runnerCall: null, jobResult: null, report: null };
+  const seen: Seen = {
+    credentialFetches: [],
+    runnerCall: null,
+    jobResult: null,
+    contents: null,
+    report: null,
+  };
   const paths = { credential: secretPath(), runner: secretPath(), report: secretPath() };
   let noteRunnerCall: () => void;
   const runnerCalled = new Promise<void>((resolve) => (noteRunnerCall = resolve));
+  let noteContents: () => void;
+  const contentsChecked = new Promise<void>((resolve) => (noteContents = resolve));
 
   const server = createServer((request, response) => {
     answer(request, response).catch(() => response.destroy());
@@ -81,9 +93,16 @@ export async function startBootService(runner: Manifest["build"]["runner"]["kind
         seen.jobResult = { at: now, exit: new URLSearchParams(query).get("exit") ?? "", output };
         return send(response, 204);
       }
-      case `POST ${paths.report}`:
-        seen.report = { at: now, content: json(await body(request)) };
+      case `POST ${paths.report}`: {
+        const content = json(await body(request));
+        if (content !== null && typeof content === "object" && "contents" in content) {
+          seen.contents = content.contents;
+          noteContents();
+        } else {
+          seen.report = { at: now, content };
+        }
         return send(response, 204);
+      }
       default:
         return send(response, 404);
     }
@@ -94,6 +113,7 @@ export async function startBootService(runner: Manifest["build"]["runner"]["kind
     reportUrl: `${base}${paths.report}?x=1`,
     seen,
     runnerCalled,
+    contentsChecked,
     close: async () => {
       server.closeAllConnections();
       server.close();

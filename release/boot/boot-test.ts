@@ -84,6 +84,7 @@ async function boot(
     commit,
     arch,
     runner: build.runner.kind,
+    checksContents: build.profile !== undefined,
     diskBytes: Math.max(diskBytes.least, build.virtualSize + diskBytes.growth),
   };
   const disk = path.join(folder, "disk.qcow2");
@@ -110,9 +111,12 @@ async function boot(
         credentials,
         console: consoleLog,
       });
-      if (expected.runner === "github") void service.runnerCalled.then(vm.powerdown);
+      if (expected.runner === "github") {
+        const done = [service.runnerCalled, ...(expected.checksContents ? [service.contentsChecked] : [])];
+        void Promise.all(done).then(vm.powerdown);
+      }
       return await follow(vm, consoleLog, timeoutMs, (line) =>
-        report(`waiting for ${awaited(expected.runner, seen)}${line === null ? "" : `, console: ${line}`}`),
+        report(`waiting for ${awaited(expected, seen)}${line === null ? "" : `, console: ${line}`}`),
       );
     });
     const endedAt = new Date();

@@ -4,7 +4,7 @@ import { UserError } from "../process/errors.js";
 import { imageName, type Architecture } from "../store/keys.js";
 import { exclusively } from "../process/lock.js";
 import { say, step } from "../process/progress.js";
-import { buildFacts, type AcceleratorChoice, type BuildFacts } from "../store/records.js";
+import { buildFacts, type AcceleratorChoice, type BuildFacts, type Profile } from "../store/records.js";
 import { run } from "../process/run.js";
 import { exportImage } from "./source.js";
 import { parseJson } from "../store/store.js";
@@ -19,6 +19,7 @@ export interface BuildRequest {
   commit: string;
   arch: Architecture;
   base: Base;
+  profile: Profile;
   runner: Runner;
   accelerator: AcceleratorChoice;
 }
@@ -61,11 +62,11 @@ export async function withBuildDirectory<T>(
  * @throws UserError for what is missing on this machine, and with the end of the log where the build fails
  */
 export async function buildImage(request: BuildRequest): Promise<BuiltImage> {
-  const { root, commit, arch, base, runner, accelerator } = request;
+  const { root, commit, arch, base, profile, runner, accelerator } = request;
   const name = imageName(arch);
   const directory = buildDirectory(root, commit, arch);
   const built = await findBuilt(root, commit, arch);
-  if (built !== null && mismatch(built.facts, base, runner) === null) {
+  if (built !== null && mismatch(built.facts, request) === null) {
     say(`${name} of ${commit} is built already: ${built.path}`);
     return built;
   }
@@ -78,6 +79,7 @@ export async function buildImage(request: BuildRequest): Promise<BuiltImage> {
   const log = path.join(root, "build", "logs", `${commit}-${arch}-build.log`);
   const settings = {
     BASE: base,
+    PROFILE: profile,
     RUNNER: runner,
     COMMIT: commit,
     CACHE_DIR: path.resolve(root, process.env.RUNNER_IMAGES_CACHE ?? ".local/cache"),
@@ -119,8 +121,13 @@ export async function findBuilt(
 }
 
 /** How an image differs from what was asked for, e.g. "base debian, not ubuntu"; null where it does not. */
-export function mismatch(facts: BuildFacts, base: Base, runner: Runner): string | null {
+export function mismatch(
+  facts: BuildFacts,
+  { base, profile, runner }: Pick<BuildRequest, "base" | "profile" | "runner">,
+): string | null {
   if (facts.base.kind !== base) return `base ${facts.base.kind}, not ${base}`;
+  // Images built before there were profiles are what they are.
+  if (facts.profile !== undefined && facts.profile !== profile) return `profile ${facts.profile}, not ${profile}`;
   if (facts.runner.kind !== runner) return `runner ${facts.runner.kind}, not ${runner}`;
   return null;
 }

@@ -46,11 +46,11 @@ export async function publish(
   request: BuildRequest,
   withBuild: boolean,
 ): Promise<PublishResult> {
-  const { root, commit, arch, base, runner } = request;
+  const { root, commit, arch } = request;
   const start = Date.now();
   return withBuildDirectory(request, async () => {
     const [published, found] = await ensurePublished(store, request, withBuild);
-    const difference = mismatch(found.build, base, runner);
+    const difference = mismatch(found.build, request);
     if (difference !== null)
       throw new UserError(
         `${imageName(arch)} of ${commit} is published with ${difference}, and never changes: commit a change of image/ to get another image`,
@@ -95,9 +95,10 @@ async function ensurePublished(
 }
 
 /** What was built here before. It is looked at before it is published, since what is published stays. */
-async function requireBuilt({ root, commit, arch, base, runner }: BuildRequest): Promise<BuiltImage> {
+async function requireBuilt(request: BuildRequest): Promise<BuiltImage> {
+  const { root, commit, arch } = request;
   const built = await findBuilt(root, commit, arch);
-  const difference = built === null ? null : mismatch(built.facts, base, runner);
+  const difference = built === null ? null : mismatch(built.facts, request);
   if (built !== null && difference === null) return built;
   const state = difference === null ? "is not built here" : `is built here with ${difference}`;
   throw new UserError(

@@ -14,11 +14,19 @@ export type Accelerator = (typeof accelerators)[number];
 /** `auto` is KVM where it works and TCG elsewhere. */
 export type AcceleratorChoice = "auto" | Accelerator;
 
+/** What an image contains (image/inputs.json, contents): all that jobs expect, or only what the image itself needs. */
+export const profiles = ["full", "small"] as const;
+export type Profile = (typeof profiles)[number];
+
 /** What `make -C image` says about a disk it built: `image/build/ubuntu-<arch>.build.json`. */
 export const buildFacts = z.object({
   arch: z.enum(architectures),
   /** The base image: `ubuntu` is Ubuntu's cloud image, `debian` the small one built from packages. */
   base: z.object({ kind: z.enum(["ubuntu", "debian"]), name: z.string(), sha256 }),
+  /** Images built before there were profiles have none. */
+  profile: z.enum(profiles).optional(),
+  /** Versions of what was installed from a download, by name (image/inputs.json, tools). */
+  tools: z.record(z.string(), z.string()).optional(),
   /**
    * The runner inside: `github` is actions/runner, `fixture` the stand-in which speaks `run.sh --jitconfig`.
    * Until when GitHub gives it jobs becomes known later and is in no manifest (release/pointer/runner-releases.ts); the first images

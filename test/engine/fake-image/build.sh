@@ -2,7 +2,7 @@
 # Makes a tiny, real qcow2 that is different every time, with a line of JSON for fake-qemu after its end.
 set -eu
 cd "$(dirname "$0")"
-arch=$1 accelerator=$2 base=$3 runner=$4 commit=$5
+arch=$1 accelerator=$2 base=$3 profile=$4 runner=$5 commit=$6
 disk=build/ubuntu-$arch.qcow2
 facts=build/ubuntu-$arch.build.json
 
@@ -25,9 +25,10 @@ cat >"$facts.part" <<END
 {
   "arch": "$arch",
   "base": { "kind": "$base", "name": "fake", "sha256": "$zeros" },
+  "profile": "$profile",
   "runner": {
     "kind": "$runner", "version": "0.0.0", "sha256": "$zeros",
-    "releasedAt": "$(date -u +%F)", "supersededAt": null, "deprecatedAt": null
+    "releasedAt": "$(date -u +%F)"
   },
   "builder": { "packer": "fake", "qemu": "fake", "accelerator": "$accelerator" },
   "virtualSize": 67108864,

@@ -3,7 +3,8 @@
  * second. It takes the command line of release/boot/qemu.ts, speaks to the real boot service, and runs no guest code.
  *
  * The image says what its guest does, in a line of JSON after the end of the qcow2:
- *   {"behaviour": "ok" | "panic" | "hang" | "no-credential" | "job-fails" | "early-poweroff" | "failed-unit",
+ *   {"behaviour": "ok" | "panic" | "hang" | "no-credential" | "job-fails" | "early-poweroff" | "failed-unit" |
+ *                 "lacks-sudo",
  *    "commit": "<40 hex>", "arch": "x86_64" | "aarch64"}
  */
 import { execFileSync } from "node:child_process";
@@ -58,6 +59,12 @@ const runner = JSON.parse(
 );
 tell("gha: configuration fetched");
 if (behaviour === "early-poweroff") powerOff();
+
+await call(
+  "POST",
+  credentials["gha-boot-report-url"],
+  JSON.stringify({ contents: [{ name: "sudo", passed: behaviour !== "lacks-sudo", seen: "" }] }),
+);
 
 const exit = behaviour === "job-fails" ? 3 : 0;
 if (runner.fixture) {

@@ -11,6 +11,7 @@ const values: Record<string, string> = {
   latest: "",
   architectures: '["x86_64","aarch64"]',
   base: "ubuntu",
+  profile: "full",
   runner: "github",
   accelerator: "auto",
   store: "aws",

@@ -20,6 +20,7 @@ const defaults = {
     ]),
   ),
   base: "debian",
+  profile: "small",
   runner: "fixture",
   store: "local",
 };
@@ -110,6 +111,11 @@ describe("the stack's configuration", () => {
     ["no architecture", { architectures: "[]" }, /at least one architecture/],
     ["an architecture twice", { architectures: '["x86_64","x86_64"]' }, /names an architecture twice/],
     ["architectures that are no list", { architectures: "x86_64" }, /runner-images:architectures /],
+    [
+      "an unknown profile",
+      { profile: "tiny" },
+      /profile must be one of full, small, but it is "tiny"; set it/,
+    ],
     ["an unknown base", { base: "fedora" }, /base must be one of ubuntu, debian, but it is "fedora"; set it/],
     ["an unknown runner", { runner: "gitlab" }, /runner must be one of github, fixture/],
     ["an unknown accelerator", { accelerator: "hvf" }, /accelerator must be one of auto, kvm, tcg/],

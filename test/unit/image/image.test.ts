@@ -8,8 +8,18 @@ const read = (file: string) => readFileSync(new URL(file, image), "utf8");
 
 const download = z.strictObject({ url: z.httpUrl(), sha256: z.string().regex(sha256Pattern) });
 const perArchitecture = { x86_64: download, aarch64: download };
+const packages = z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/)).optional();
+const content = z.strictObject({
+  name: z.string().regex(/^[a-z][a-z-]+$/),
+  for: z.string().min(1),
+  check: z.string().min(1),
+  packages,
+  ubuntu: z.strictObject({ packages, tool: z.string().optional() }).optional(),
+  debian: z.strictObject({ packages }).optional(),
+});
 const inputs = z.strictObject({
   ubuntu: z.strictObject({
+    series: z.string().regex(/^[a-z]+$/),
     name: z.string(),
     snapshot: z.string().regex(/^\d{8}T\d{6}Z$/),
     ...perArchitecture,
@@ -18,15 +28,14 @@ const inputs = z.strictObject({
   runner: z.strictObject({
     version: z.string(),
     releasedAt: z.iso.date(),
-    supersededAt: z.iso.date().nullable(),
-    deprecatedAt: z.iso.date().nullable(),
     ...perArchitecture,
   }),
   fixture: z.strictObject({ version: z.string(), releasedAt: z.iso.date() }),
-  packages: z.record(
-    z.enum(["common", "ubuntu", "debian"]),
-    z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/)),
+  tools: z.record(
+    z.string(),
+    z.strictObject({ version: z.string(), x86_64: z.array(download), aarch64: z.array(download) }),
   ),
+  contents: z.strictObject({ small: z.array(content), full: z.array(content) }),
 });
 
 describe("the pinned inputs", () => {
@@ -51,6 +60,47 @@ describe("the pinned inputs", () => {
   it("see no packages from before the base image", () => {
     const built = /\d{8}$/.exec(pinned.ubuntu.name)?.[0] ?? "";
     expect(pinned.ubuntu.snapshot.slice(0, 8) >= built).toBe(true);
+  });
+});
+
+describe("the contents", () => {
+  const { contents, tools } = inputs.parse(JSON.parse(read("inputs.json")));
+  const all = [...contents.small, ...contents.full];
+
+  it("are each named once, and in the order of their names", () => {
+    for (const list of Object.values(contents)) {
+      const names = list.map(({ name }) => name);
+      expect(names).toEqual([...new Set(names)].sort());
+    }
+    expect(new Set(all.map(({ name }) => name)).size).toBe(all.length);
+  });
+
+  it("have on every base what they have on one, be it a package or a tool", () => {
+    for (const { name, packages, ubuntu, debian } of all) {
+      const count = (own: typeof ubuntu) =>
+        (packages?.length ?? 0) + (own?.packages?.length ?? 0) + (own?.tool === undefined ? 0 : 1);
+      expect(count(ubuntu) > 0, name).toBe(count(debian) > 0);
+    }
+  });
+
+  it("take every pinned tool, each an encrypted download of its version with a script that installs it", () => {
+    expect(all.flatMap(({ ubuntu }) => ubuntu?.tool ?? []).sort()).toEqual(Object.keys(tools).sort());
+    for (const [name, { version, ...files }] of Object.entries(tools)) {
+      expect(read("scripts/40-tools.sh"), name).toMatch(new RegExp(`^    ${name}\\) `, "m"));
+      for (const { url } of Object.values(files).flat()) {
+        expect(url).toMatch(/^https:\/\//);
+        expect(url).toContain(`-${version}`);
+      }
+    }
+  });
+
+  it("stand in image/README.md with what they are for", () => {
+    const rows = [...read("README.md").matchAll(/^\| `([a-z-]+)` +\| (small|full) +\| (.+?) +\|/gm)];
+    expect(rows.map(([, name, profile, reason]) => ({ name, profile, for: reason }))).toEqual(
+      Object.entries(contents).flatMap(([profile, list]) =>
+        list.map(({ name, for: reason }) => ({ name, profile, for: reason })),
+      ),
+    );
   });
 });
 

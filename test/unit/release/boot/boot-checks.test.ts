@@ -11,7 +11,13 @@ import type { Seen } from "../../../../release/boot/boot-service.js";
 import type { VmEnd } from "../../../../release/boot/qemu.js";
 
 const at = new Date("2026-01-01T00:00:00Z");
-const expected: Expected = { commit: "a".repeat(40), arch: "x86_64", runner: "fixture", diskBytes: 20e9 };
+const expected: Expected = {
+  commit: "a".repeat(40),
+  arch: "x86_64",
+  runner: "fixture",
+  checksContents: true,
+  diskBytes: 20e9,
+};
 const github: Expected = { ...expected, runner: "github" };
 
 const report: BootReport = {
@@ -35,10 +41,17 @@ function seen(changes: Partial<BootReport> = {}): Seen {
     credentialFetches: [at],
     runnerCall: at,
     jobResult: { at, exit: "0", output: "user=gha\n" },
+    contents: [{ name: "jq", passed: true, seen: "jq-1.7" }],
     report: { at, content: { ...report, ...changes } },
   };
 }
-const nothingSeen: Seen = { credentialFetches: [], runnerCall: null, jobResult: null, report: null };
+const nothingSeen: Seen = {
+  credentialFetches: [],
+  runnerCall: null,
+  jobResult: null,
+  contents: null,
+  report: null,
+};
 
 function ended(changes: Partial<VmEnd> = {}): Outcome {
   const end = { reason: "guest-shutdown", exitCode: 0, signal: undefined, stderr: "", ...changes };
@@ -113,7 +126,7 @@ describe("a boot", () => {
     const { failed, reason } = judge({ seen: seen(changes) });
     expect(failed).toHaveLength(1);
     expect(failed[0]).toContain(text);
-    expect(reason).toMatch(/^1 of 12 checks failed: /);
+    expect(reason).toMatch(/^1 of 13 checks failed: /);
   });
 
   it.each<[string, { expected?: Expected; seen?: Seen; outcome?: Outcome }, RegExp]>([
@@ -151,7 +164,7 @@ describe("a boot", () => {
     [
       "no report came",
       { seen: { ...seen(), report: null } },
-      /^8 of 12 checks failed: boot report received \(none came\)|checks failed: boot report received \(none came\)/,
+      /^8 of 13 checks failed: boot report received \(none came\)|checks failed: boot report received \(none came\)/,
     ],
     [
       "the report is no JSON",
@@ -205,6 +218,30 @@ describe("a boot", () => {
   });
 });
 
+describe("the image's contents", () => {
+  const answers = (contents: unknown) => judge({ seen: { ...seen(), contents } }).failed;
+
+  it("all have to answer, and those that do not are named with what they said", () => {
+    const jq = { name: "jq", passed: true, seen: "jq-1.7" };
+    const docker = { name: "docker", passed: false, seen: "exit status 1: no daemon" };
+    expect(answers([jq])).toEqual([]);
+    expect(answers([jq, docker])).toEqual(["contents answer: docker (exit status 1: no daemon)"]);
+  });
+
+  it.each([
+    ["nothing came", null, "nothing was said of them"],
+    ["an empty list came", [], "not of its form"],
+    ["something else came", "yes", "not of its form"],
+  ])("fail the boot when %s", (_, contents, said) => {
+    expect(answers(contents)).toEqual([`contents answer: ${said}`]);
+  });
+
+  it("are no question of images that were built before they checked themselves", () => {
+    const old = { ...expected, checksContents: false };
+    expect(judge({ expected: old, seen: { ...seen(), contents: null } }).failed).toEqual([]);
+  });
+});
+
 describe("awaited", () => {
   it("names the next event at each point of a boot", () => {
     const steps: Partial<Seen>[] = [
@@ -215,7 +252,7 @@ describe("awaited", () => {
       { report: seen().report },
     ];
     let saw = nothingSeen;
-    const names = steps.map((step) => awaited("fixture", (saw = { ...saw, ...step })));
+    const names = steps.map((step) => awaited(expected, (saw = { ...saw, ...step })));
     expect(names).toEqual([
       "the guest's fetch of its credential",
       "the runner's request for its job",
@@ -223,5 +260,11 @@ describe("awaited", () => {
       "the boot report",
       "the power-off",
     ]);
+  });
+
+  it("names the check of the contents, which a real runner is not powered off before", () => {
+    const saw: Seen = { ...nothingSeen, credentialFetches: [at], runnerCall: at };
+    expect(awaited(github, saw)).toBe("the check of its contents");
+    expect(awaited({ ...github, checksContents: false }, saw)).toBe("the boot report");
   });
 });

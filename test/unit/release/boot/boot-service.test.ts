@@ -55,12 +55,28 @@ describe("the boot service", () => {
     expect(service.seen.report).toMatchObject({ content: undefined });
   });
 
+  it("tells what the contents answered from the report that comes later at the same URL", async () => {
+    service = await startBootService("github");
+    const contents = [{ name: "jq", passed: true, seen: "jq-1.7" }];
+    await call(service.reportUrl, { method: "POST", body: JSON.stringify({ contents }) });
+    await service.contentsChecked;
+    expect(service.seen).toMatchObject({ contents, report: null });
+    await call(service.reportUrl, { method: "POST", body: JSON.stringify({ users: [] }) });
+    expect(service.seen).toMatchObject({ contents, report: { content: { users: [] } } });
+  });
+
   it("answers nobody who does not know the tokens", async () => {
     service = await startBootService("fixture");
     const { origin } = new URL(service.jitConfigUrl);
     for (const path of ["/", "/job", "/result?exit=0", `/${"0".repeat(32)}`, "/undefined"])
       expect((await call(`${origin}${path}`)).status, path).toBe(404);
-    expect(service.seen).toEqual({ credentialFetches: [], runnerCall: null, jobResult: null, report: null });
+    expect(service.seen).toEqual({
+      credentialFetches: [],
+      runnerCall: null,
+      jobResult: null,
+      contents: null,
+      report: null,
+    });
   });
 
   it("does not take a body without end", async () => {

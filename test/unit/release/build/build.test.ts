@@ -46,9 +46,15 @@ describe("a built image", () => {
   });
 
   it("is told from one made of something else", () => {
-    expect(mismatch(facts, "debian", "github")).toBeNull();
-    expect(mismatch(facts, "ubuntu", "github")).toBe("base debian, not ubuntu");
-    expect(mismatch(facts, "debian", "fixture")).toBe("runner github, not fixture");
+    const asked = { base: "debian", profile: "full", runner: "github" } as const;
+    expect(mismatch({ ...facts, profile: "full" }, asked)).toBeNull();
+    expect(mismatch(facts, { ...asked, base: "ubuntu" })).toBe("base debian, not ubuntu");
+    expect(mismatch({ ...facts, profile: "small" }, asked)).toBe("profile small, not full");
+    expect(mismatch(facts, { ...asked, runner: "fixture" })).toBe("runner github, not fixture");
+  });
+
+  it("is what it is where it was built before there were profiles", () => {
+    expect(mismatch(facts, { base: "debian", profile: "full", runner: "github" })).toBeNull();
   });
 });
 
