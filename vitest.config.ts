@@ -19,6 +19,15 @@ export default defineConfig({
           hookTimeout: 20 * 60_000,
         },
       })),
+      // Hours, where the machine is slow: emulated, and built from packages by an emulated system.
+      ...["full", "aarch64"].map((name) => ({
+        test: {
+          name,
+          include: [`test/images/${name}.test.ts`],
+          testTimeout: 4 * 60 * 60_000,
+          hookTimeout: 20 * 60_000,
+        },
+      })),
     ],
   },
 });

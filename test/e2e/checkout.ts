@@ -2,6 +2,10 @@ import { cp, mkdir, mkdtemp, realpath, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
+import { expect } from "vitest";
+import { imageName, type Architecture } from "../../release/store/keys.js";
+import { duration, say } from "../../release/process/progress.js";
+import type { BootRecord, Manifest } from "../../release/store/records.js";
 
 const source = path.resolve(import.meta.dirname, "../..");
 
@@ -9,6 +13,10 @@ export interface Finished {
   exitCode: number;
   stdout: string;
   stderr: string;
+}
+
+export function expectSuccess(run: Finished): void {
+  expect(run.exitCode, run.stderr.slice(-2_000)).toBe(0);
 }
 
 /**
@@ -60,6 +68,34 @@ export class Checkout {
     await this.git("add", "-A");
     await this.git("commit", "--quiet", "-m", message);
     return this.git("rev-parse", "HEAD");
+  }
+
+  /** The commit whose image `npm start` builds. */
+  async imageCommit(): Promise<string> {
+    return this.git("log", "-1", "--format=%H", "--", "image");
+  }
+
+  /** The base URL of this checkout's CDN. */
+  async url(): Promise<string> {
+    const { stdout } = await this.npm("run", "-s", "release", "--", "status", "--json");
+    return (JSON.parse(stdout) as { url: string }).url;
+  }
+
+  /** A record of the newest image, as the CDN shows it: "json" is the manifest. */
+  async served<T>(arch: Architecture, suffix: "json" | "boot.json"): Promise<T> {
+    const response = await fetch(
+      `${await this.url()}/images/${await this.imageCommit()}/${imageName(arch)}.${suffix}`,
+    );
+    expect(response.status, suffix).toBe(200);
+    return (await response.json()) as T;
+  }
+
+  /** Says how long an image took. */
+  say({ arch, build, compressed }: Manifest, { timings }: BootRecord): void {
+    const seconds = (count: number | null) => (count === null ? "never" : duration(count * 1000));
+    say(
+      `${imageName(arch)}: built in ${seconds(build.seconds)} (${build.builder.accelerator}), ${Math.round(compressed.bytes / 1e6)} MB, booted and powered off in ${seconds(timings.poweredOff)}`,
+    );
   }
 
   async remove(): Promise<void> {

@@ -2,7 +2,11 @@ import { createHash } from "node:crypto";
 import { appendFile, readFile, writeFile } from "node:fs/promises";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Checkout, type Finished } from "./checkout.js";
+import { Checkout, expectSuccess } from "./checkout.js";
+
+interface Inputs {
+  contents: { small: object[] };
+}
 
 /** One story on one checkout: each test goes on where the one before it stopped. */
 describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", () => {
@@ -36,14 +40,10 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
     return response.text();
   }
 
-  function expectSuccess(run: Finished): void {
-    expect(run.exitCode, run.stderr.slice(-2_000)).toBe(0);
-  }
-
   it("builds, publishes, boots and promotes from a fresh clone with one command, and says what is live and how to roll back", async () => {
     const run = await checkout.npm("start");
     expectSuccess(run);
-    first = await checkout.git("log", "-1", "--format=%H", "--", "image");
+    first = await checkout.imageCommit();
     ({ url } = await status());
     expect(run.stdout).toContain(first);
     expect(run.stdout).toContain(`${url}/latest`);
@@ -103,11 +103,23 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
   });
 
   it("builds, boots and promotes a commit in image/, and still serves the image before it", async () => {
-    await appendFile(checkout.file("image/README.md"), "\nA line.\n");
-    second = await checkout.commit("Touch image/");
+    const inputs = JSON.parse(await readFile(checkout.file("image/inputs.json"), "utf8")) as Inputs;
+    inputs.contents.small.push({ name: "hello", for: "a test", packages: ["hello"], check: "hello" });
+    await writeFile(checkout.file("image/inputs.json"), JSON.stringify(inputs));
+    second = await checkout.commit("Add a package");
     expectSuccess(await checkout.npm("start"));
     expect(await served("latest")).toBe(`${second}\n`);
     expect(await served(`images/${first}/ubuntu-x86_64.qcow2.sha256`)).toMatch(/^[0-9a-f]{64}\n$/);
+  });
+
+  it("shows of two images that differ by one package just that package", async () => {
+    const args = ["diff", first, second, "--format", "json"];
+    const run = await checkout.npm("run", "-s", "release", "--", ...args);
+    expectSuccess(run);
+    const { diffs } = JSON.parse(run.stdout) as { diffs: { contents: Record<string, unknown[]> }[] };
+    expect(diffs.map(({ contents }) => contents)).toEqual([
+      { added: [expect.objectContaining({ kind: "deb", name: "hello" })], removed: [], changed: [] },
+    ]);
   });
 
   it("rolls back by one line of config, and forward again by removing it", async () => {
