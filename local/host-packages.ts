@@ -55,8 +55,12 @@ export const checkNeeds: HostNeed[] = [
   { need: "shellcheck", package: "shellcheck" },
 ];
 
-/** What `npm test` needs beyond what it runs: the certificate of an HTTPS server is made with it. */
-export const testNeeds: HostNeed[] = [{ need: "openssl", package: "openssl" }];
+/** What `npm test` needs beyond what it runs: certificates and signatures are made with it, and signatures checked. */
+export const testNeeds: HostNeed[] = [
+  { need: "openssl", package: "openssl" },
+  { need: "gpg", package: "gnupg" },
+  { need: "gpgv", package: "gpgv" },
+];
 
 /** What building and booting images of these architectures needs on a machine. */
 export function hostNeeds(architectures: readonly Architecture[], host: Host): HostNeed[] {
