@@ -28,6 +28,8 @@ export const workflowVariables = [
 export type WorkflowVariable = (typeof workflowVariables)[number];
 
 const mainBranch = "main";
+/** The environment of upkeep.yml's job that opens a pull request: it holds the key of a GitHub App, put there by hand. */
+export const upkeepEnvironment = "upkeep";
 /** The one required check: the job of pull-request.yml that sums up the others. */
 export const requiredCheck = "finish";
 /** How long the queue waits for that check: longer than the longest job of pull-request.yml that runs in the queue. */
@@ -35,7 +37,7 @@ export const queueTimeoutMinutes = 120;
 /** GitHub Actions' own app: a status with the name of the check from anybody else does not count. */
 const githubActionsApp = 15368;
 
-/** What GitHub itself enforces: only `main` deploys, and nothing reaches `main` without review and checks. */
+/** What GitHub itself enforces: only `main` deploys or gets at the App's key, and nothing reaches `main` without review and checks. */
 export class GitHubRepository extends pulumi.ComponentResource {
   constructor(name: string, args: GitHubRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     super("runner-images:index:GitHubRepository", name, {}, opts);
@@ -45,22 +47,24 @@ export class GitHubRepository extends pulumi.ComponentResource {
     const provider = new github.Provider(`${name}-github`, { owner: args.owner }, { parent: this });
     const parts = { parent: this, provider };
 
-    // The deploy role trusts tokens of this environment only, and GitHub gives them to jobs on main only.
-    const environment = new github.RepositoryEnvironment(
-      `${name}-${deployEnvironment}`,
-      {
-        repository,
-        environment: deployEnvironment,
-        canAdminsBypass: false,
-        deploymentBranchPolicy: { protectedBranches: false, customBranchPolicies: true },
-      },
-      parts,
-    );
-    new github.RepositoryEnvironmentDeploymentPolicy(
-      `${name}-${deployEnvironment}-${mainBranch}`,
-      { repository, environment: environment.environment, branchPattern: mainBranch },
-      parts,
-    );
+    // GitHub lets only jobs on main into them: the deploy role trusts tokens of the one, the other holds the App's key.
+    for (const environmentName of [deployEnvironment, upkeepEnvironment]) {
+      const environment = new github.RepositoryEnvironment(
+        `${name}-${environmentName}`,
+        {
+          repository,
+          environment: environmentName,
+          canAdminsBypass: false,
+          deploymentBranchPolicy: { protectedBranches: false, customBranchPolicies: true },
+        },
+        parts,
+      );
+      new github.RepositoryEnvironmentDeploymentPolicy(
+        `${name}-${environmentName}-${mainBranch}`,
+        { repository, environment: environment.environment, branchPattern: mainBranch },
+        parts,
+      );
+    }
 
     // A merge is a deploy, so a merge takes a pull request, reviews and the checks. No one is exempt.
     new github.RepositoryRuleset(

@@ -32,16 +32,18 @@ const rules = () => ruleset()["rules"] as Record<string, unknown>;
 describe("GitHubRepository", () => {
   beforeAll(() => make());
 
-  it("limits the environment of deploys to main, for administrators too", () => {
-    expect(inputs("repositoryEnvironment:RepositoryEnvironment", "repository-production")).toEqual({
+  it.each(["production", "upkeep"])("limits the environment %s to main, for administrators too", (name) => {
+    expect(inputs("repositoryEnvironment:RepositoryEnvironment", `repository-${name}`)).toEqual({
       repository: "runner-images",
-      environment: "production",
+      environment: name,
       canAdminsBypass: false,
       deploymentBranchPolicy: { protectedBranches: false, customBranchPolicies: true },
     });
-    const policies = resources.filter(({ type }) => type.includes("DeploymentPolicy"));
+    const policies = resources.filter(
+      ({ type, inputs: given }) => type.includes("DeploymentPolicy") && given["environment"] === name,
+    );
     expect(policies.map(({ inputs: given }) => given)).toEqual([
-      { repository: "runner-images", environment: "production", branchPattern: "main" },
+      { repository: "runner-images", environment: name, branchPattern: "main" },
     ]);
   });
 

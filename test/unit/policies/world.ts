@@ -98,6 +98,7 @@ export const whos: Record<string, Who> = {
   "token: tag": token(`${repository}:ref:refs/tags/main`),
   "token: merge queue": token(`${repository}:ref:refs/heads/gh-readonly-queue/main/pr-7-0123abcd`),
   "token: environment production": token(`${repository}:environment:production`),
+  "token: environment upkeep": token(`${repository}:environment:upkeep`),
   "token: another environment": token(`${repository}:environment:staging`),
   "token: a fork's pull request to itself": token("mallory@6006/runner-images@7007:pull_request"),
   "token: a fork's environment production": token("mallory@6006/runner-images@7007:environment:production"),

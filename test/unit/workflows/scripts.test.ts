@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -107,6 +107,158 @@ esac
     });
     expect(result.exitCode).not.toBe(0);
     await expect(readFile(path.join(folder, "sent"))).rejects.toThrow();
+  });
+});
+
+describe("propose-pins.sh", () => {
+  const inputs = "image/inputs.json";
+  const workflow = ".github/workflows/a.yml";
+  const use = (digit: string, version: string) =>
+    `      - uses: actions/checkout@${digit.repeat(40)} # v${version}\n`;
+  let work: string;
+  const git = async (...args: string[]) =>
+    (await execa("git", ["-c", "user.name=t", "-c", "user.email=t@example.org", ...args], { cwd: work }))
+      .stdout;
+
+  /** A checkout of main, whose origin is a repository in the test's folder. */
+  beforeEach(async () => {
+    work = path.join(folder, "work");
+    await execa("git", ["init", "--quiet", "--bare", path.join(folder, "origin.git")]);
+    await execa("git", ["init", "--quiet", "--initial-branch", "main", work]);
+    await git("remote", "add", "origin", path.join(folder, "origin.git"));
+    for (const [file, text] of [
+      [inputs, '{"old": 1}\n'],
+      [workflow, `on: push\n${use("a", "1.0.0")}`],
+      ["preflight.ts", "old\n"],
+    ] as const)
+      await write(file, text);
+    await git("add", "--all");
+    await git("commit", "--quiet", "--message", "main");
+    await git("push", "--quiet", "origin", "main");
+  });
+  const write = async (file: string, text: string) => {
+    await mkdir(path.dirname(path.join(work, file)), { recursive: true });
+    await writeFile(path.join(work, file), text);
+  };
+
+  /**
+   * Runs it with the patch of a change.
+   * @param open the pull requests that gh shows, as it writes them
+   */
+  async function propose(change: () => Promise<unknown>, open: object[] = []) {
+    await change();
+    await git("add", "--all");
+    const patch = await git("diff", "--cached", "--binary");
+    await git("reset", "--quiet", "--hard");
+    const [patchFile, tableFile] = ["patch", "table"].map((name) => path.join(folder, name));
+    await writeFile(patchFile!, `${patch}\n`);
+    await writeFile(tableFile!, "runner 1 → 2 `x` $(touch y)\n");
+    await writeFile(path.join(folder, "open"), JSON.stringify(open));
+    await command(
+      "gh",
+      `#!/bin/sh
+case "$1 $2" in
+  "pr list") while [ "$1" != --jq ]; do shift; done; jq --raw-output "$2" < ${folder}/open ;;
+  *) printf '%s\\n' "$@" > ${folder}/asked ;;
+esac
+`,
+    );
+    const env = { ...environment(), APP: "upkeep[bot]", GH_TOKEN: "secret" };
+    const options = { cwd: work, env, reject: false } as const;
+    const result = await execa(script("propose-pins.sh"), [patchFile!, tableFile!], options);
+    const asked = await readFile(path.join(folder, "asked"), "utf8").catch(() => "");
+    await rm(path.join(folder, "asked"), { force: true });
+    const branch = await git("ls-remote", "origin", "refs/heads/upkeep/pins");
+    await git("reset", "--quiet", "--hard", "origin/main");
+    return { exitCode: result.exitCode, said: result.stdout, error: result.stderr, asked, branch };
+  }
+  const ours = { number: 7, isCrossRepository: false };
+  const renewed = (text: string) => () => write(inputs, text);
+
+  it("pushes one commit on main to its branch, and opens a pull request with the table", async () => {
+    const { exitCode, asked, branch } = await propose(async () => {
+      await write(inputs, '{"new": 1}\n');
+      await write(workflow, `on: push\n${use("b", "2.0.0")}`);
+    });
+    expect(exitCode).toBe(0);
+    expect(branch).not.toBe("");
+    expect(asked).toMatch(/^pr\ncreate\n--head\nupkeep\/pins\n--base\nmain\n/);
+    expect(asked).toContain("\n```\nrunner 1 → 2 `x` $(touch y)\n```\n");
+    await git("fetch", "--quiet", "origin", "upkeep/pins");
+    expect(await git("log", "--format=%an %s", "main..FETCH_HEAD")).toBe("upkeep[bot] Renew the pins");
+    expect(await git("diff", "--name-only", "main", "FETCH_HEAD")).toBe(`${workflow}\n${inputs}`);
+  });
+
+  it("renews the one that is open, and leaves it alone where it says the same already", async () => {
+    const first = await propose(renewed("2\n"));
+    const second = await propose(renewed("3\n"), [ours]);
+    expect(second.asked).toMatch(/^pr\nedit\n7\n--body\n/);
+    expect(second.branch).not.toBe(first.branch);
+    const third = await propose(renewed("3\n"), [ours]);
+    expect(third).toMatchObject({ exitCode: 0, asked: "", branch: second.branch });
+    expect(third.said).toBe("#7 proposes this already");
+  });
+
+  it("is not led astray by a fork's pull request from a branch of the same name", async () => {
+    const { asked } = await propose(renewed("2\n"), [{ number: 6, isCrossRepository: true }]);
+    expect(asked).toMatch(/^pr\ncreate\n/);
+  });
+
+  it.each<[string, () => Promise<unknown>, RegExp]>([
+    [
+      "a file that holds no pin",
+      () => write("preflight.ts", "new\n"),
+      /changes preflight\.ts, which holds no pin/,
+    ],
+    ["a new file", () => write("image/new.json", "{}\n"), /changes image\/new\.json, which holds no pin/],
+    [
+      "a new workflow",
+      () => write(".github/workflows/b.yml", use("b", "2.0.0")),
+      /does not only change what is in files/,
+    ],
+    [
+      "a script among the pins",
+      () => chmod(path.join(work, inputs), 0o755),
+      /does not only change what is in files/,
+    ],
+    ["a deleted file", () => rm(path.join(work, inputs)), /does not only change what is in files/],
+    [
+      "more of a workflow than an action's commit",
+      () => write(workflow, `on: pull_request_target\n${use("b", "2.0.0")}`),
+      /changes more of \.github\/workflows\/a\.yml than the commit of an action/,
+    ],
+    [
+      "an action by a name",
+      () => write(workflow, "on: push\n      - uses: actions/checkout@main # v2.0.0\n"),
+      /changes more of \.github\/workflows\/a\.yml/,
+    ],
+    [
+      "a line that looks like the head of a file",
+      () => write(workflow, `on: push\n${use("a", "1.0.0")}++ b/.github/workflows/x\n`),
+      /changes more of \.github\/workflows\/a\.yml/,
+    ],
+    ["bytes that are no text", () => write(workflow, `on: push\0\n${use("b", "2.0.0")}`), /changes more of/],
+  ])("refuses a patch with %s, and pushes nothing", async (_, change, reason) => {
+    const { exitCode, error, asked, branch } = await propose(change);
+    expect(error).toMatch(reason);
+    expect({ exitCode, asked, branch }).toEqual({ exitCode: 1, asked: "", branch: "" });
+  });
+
+  it("says that main has moved where the patch does not fit", async () => {
+    await write(inputs, "other\n");
+    await git("commit", "--quiet", "--all", "--message", "other");
+    const patch = path.join(folder, "patch");
+    await writeFile(
+      patch,
+      "diff --git a/image/inputs.json b/image/inputs.json\n--- a/image/inputs.json\n+++ b/image/inputs.json\n@@ -1 +1 @@\n-old\n+new\n",
+    );
+    const { exitCode, stderr } = await execa(script("propose-pins.sh"), [patch, patch], {
+      cwd: work,
+      env: { ...environment(), APP: "a" },
+      reject: false,
+    });
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain("error: the patch does not fit main: it has moved");
   });
 });
 

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
@@ -7,6 +7,7 @@ import { machineName, parseLocks } from "../../../.github/scripts/stranded-lock.
 import {
   queueTimeoutMinutes,
   requiredCheck,
+  upkeepEnvironment,
   workflowVariables,
 } from "../../../components/github-repository.js";
 import { deployEnvironment } from "../../../components/policies/trust-policy.js";
@@ -64,12 +65,13 @@ const packageJson = JSON.parse(await readFile(path.join(checkout, "package.json"
 function offenders<T extends { where: string }>(list: T[], isWrong: (item: T) => boolean): string[] {
   return list.filter(isWrong).map(({ where }) => where);
 }
+const foreignCode = /\b(node|npm|npx|pulumi|tsx)\b/;
 const assumesRole = ({ steps }: Job) =>
   steps.some((step) => step.uses?.includes("configure-aws-credentials"));
 
 describe("the workflows", () => {
-  it("are these three", () => {
-    expect(names).toEqual(["deploy.yml", "drift.yml", "pull-request.yml"]);
+  it("are these four", () => {
+    expect(names).toEqual(["deploy.yml", "drift.yml", "pull-request.yml", "upkeep.yml"]);
   });
 
   it("start only on what cannot bring a stranger's code and our rights together", () => {
@@ -77,6 +79,7 @@ describe("the workflows", () => {
       "deploy.yml": ["push", "workflow_dispatch"],
       "drift.yml": ["schedule", "workflow_dispatch"],
       "pull-request.yml": ["pull_request", "merge_group"],
+      "upkeep.yml": ["schedule", "workflow_dispatch"],
     });
     for (const text of Object.values(texts)) expect(text).not.toMatch(/pull_request_target|workflow_run/);
   });
@@ -103,6 +106,7 @@ describe("the workflows", () => {
     const used = new Set(steps.flatMap(({ step }) => step.uses?.split("@")[0] ?? []));
     expect([...used].sort()).toEqual([
       "actions/checkout",
+      "actions/create-github-app-token",
       "actions/setup-node",
       "actions/upload-artifact",
       "aws-actions/configure-aws-credentials",
@@ -123,6 +127,9 @@ describe("the workflows", () => {
       "pull-request.yml, job comment": { contents: "read", "pull-requests": "write" },
       "pull-request.yml, job image": { contents: "read" },
       "pull-request.yml, job finish": { contents: "read" },
+      "upkeep.yml, job choose": { "pull-requests": "read" },
+      "upkeep.yml, job look": { contents: "read" },
+      "upkeep.yml, job propose": { actions: "read", contents: "read" },
     });
   });
 
@@ -131,18 +138,27 @@ describe("the workflows", () => {
       expect(job.permissions?.["id-token"] === "write", where).toBe(assumesRole(job));
   });
 
-  it("run nothing but a checkout, gh and jq beside a token that can write", () => {
+  it("run nothing but GitHub's own actions, git, gh and jq beside a token that can write, or what makes one", () => {
+    let found = 0;
     for (const { where, job } of jobs) {
       const writes = Object.entries(job.permissions ?? {}).some(
         ([scope, right]) => scope !== "id-token" && right === "write",
       );
-      if (!writes) continue;
+      const hasSecret = JSON.stringify(job).includes("secrets.");
+      if (!writes && !hasSecret) continue;
+      found += 1;
       expect(
         job.steps.flatMap(({ uses }) => uses?.split("@")[0] ?? []),
         where,
-      ).toEqual(["actions/checkout"]);
-      for (const { run = "" } of job.steps) expect(run, where).not.toMatch(/\b(node|npm|npx|pulumi)\b/);
+      ).toEqual(["actions/checkout", ...(hasSecret ? ["actions/create-github-app-token"] : [])]);
+      // No package and no program of this repository but those scripts, and these none either.
+      for (const { run = "" } of job.steps) {
+        expect(run, where).not.toMatch(foreignCode);
+        for (const [script] of run.matchAll(/\.github\/scripts\/\S+\.sh/g))
+          expect(readFileSync(path.join(checkout, script), "utf8"), script).not.toMatch(foreignCode);
+      }
     }
+    expect(found).toBe(3);
   });
 
   it("end every job after a time", () => {
@@ -158,7 +174,7 @@ describe("the workflows", () => {
   it("check out the whole history where images are named after it", () => {
     const needHistory = jobs.filter(({ job }) =>
       job.steps.some(({ run = "" }) =>
-        /deploy\.ts|preview\.ts|drift\.ts|npm test|release -- publish|git diff/.test(run),
+        /deploy\.ts|preview\.ts|drift\.ts|npm test|release -- publish|git diff .*HEAD/.test(run),
       ),
     );
     expect(needHistory.map(({ name }) => name).sort()).toEqual([
@@ -188,10 +204,17 @@ describe("the workflows", () => {
     expect(offenders(steps, ({ step }) => step.shell !== undefined)).toEqual([]);
   });
 
-  it("read no secret, and only variables which the stack makes", () => {
+  it("read no secret but the App's key, in its environment, and only variables which the stack makes", () => {
+    const secrets = steps.filter(({ step }) => JSON.stringify(step).includes("secrets"));
+    expect(secrets.map(({ where }) => where)).toEqual(["upkeep.yml, job propose"]);
+    const [{ job, step }] = secrets as [(typeof secrets)[number]];
+    expect(job.environment).toBe(upkeepEnvironment);
+    expect(step.with!["private-key"]).toBe("${{ secrets.UPKEEP_APP_PRIVATE_KEY }}");
     for (const [file, text] of Object.entries(texts)) {
-      expect(text, file).not.toMatch(/\bsecrets\b/);
-      for (const [, name] of text.matchAll(/\bvars\.(\w+)/g)) expect(workflowVariables, file).toContain(name);
+      expect([...text.matchAll(/\bsecrets\b/g)], file).toHaveLength(file === "upkeep.yml" ? 1 : 0);
+      const byHand = file === "upkeep.yml" ? ["UPKEEP_APP_CLIENT_ID"] : [];
+      for (const [, name] of text.matchAll(/\bvars\.(\w+)/g))
+        expect([...workflowVariables, ...byHand], file).toContain(name);
       expect(text, file).not.toMatch(/\bvars\[/);
     }
   });
@@ -228,7 +251,10 @@ describe("deploy.yml", () => {
   it("alone knows the deploy role, and its job alone is in the environment production", () => {
     const knowing = Object.entries(texts).filter(([, text]) => text.includes("DEPLOY_ROLE_ARN"));
     expect(knowing.map(([file]) => file)).toEqual(["deploy.yml"]);
-    expect(offenders(jobs, ({ job }) => job.environment !== undefined)).toEqual(["deploy.yml, job deploy"]);
+    expect(offenders(jobs, ({ job }) => job.environment !== undefined)).toEqual([
+      "deploy.yml, job deploy",
+      "upkeep.yml, job propose",
+    ]);
     expect(deployJobs["deploy"]!.environment).toBe(deployEnvironment);
     for (const { where, step } of steps.filter(({ step }) =>
       step.uses?.includes("configure-aws-credentials"),
@@ -340,6 +366,49 @@ describe("drift.yml", () => {
     const { on, jobs: driftJobs } = workflows["drift.yml"]!;
     expect((on["schedule"] as unknown as { cron: string }[])[0]!.cron).toMatch(/^\d+ \d+ \* \* \*$/);
     expect(driftJobs["look"]!.if).toContain("github.ref == 'refs/heads/main'");
+  });
+});
+
+describe("upkeep.yml", () => {
+  const { on, jobs: upkeepJobs } = workflows["upkeep.yml"]!;
+  const { choose, look, propose } = upkeepJobs as Record<"choose" | "look" | "propose", Job>;
+
+  it("looks daily, at what main says, and proposes only what it found", () => {
+    expect((on["schedule"] as unknown as { cron: string }[])[0]!.cron).toMatch(/^\d+ \d+ \* \* \*$/);
+    expect(choose.if).toBe("github.ref == 'refs/heads/main'");
+    expect([look.needs, propose.needs]).toEqual(["choose", "look"]);
+    expect(propose.if).toBe("needs.look.outputs.changed == 'true'");
+    for (const { where, step } of steps.filter(
+      ({ where, step }) => where.startsWith("upkeep") && step.uses?.includes("checkout"),
+    ))
+      expect(step.with?.["ref"], where).toBe("main");
+  });
+
+  it("asks for the App's rights one by one, and for this repository alone", () => {
+    const { with: given } = propose.steps.find(({ uses }) => uses?.includes("app-token"))!;
+    expect(given).toEqual({
+      "client-id": "${{ vars.UPKEEP_APP_CLIENT_ID }}",
+      "private-key": "${{ secrets.UPKEEP_APP_PRIVATE_KEY }}",
+      "permission-contents": "write",
+      "permission-pull-requests": "write",
+      "permission-workflows": "write",
+    });
+  });
+
+  it("ends well where no App is set up, does nothing then, and says what to set", () => {
+    const [first, ...others] = propose.steps;
+    expect(first!.if).toBe("vars.UPKEEP_APP_CLIENT_ID == ''");
+    expect(first!.run).toContain("GITHUB_STEP_SUMMARY");
+    expect(first!.run).toMatch(/UPKEEP_APP_CLIENT_ID.*UPKEEP_APP_PRIVATE_KEY.*environment upkeep/);
+    for (const step of others) expect(step.if).toBe("vars.UPKEEP_APP_CLIENT_ID != ''");
+  });
+
+  it("uses nothing that was handed over before its hash is that of the job which made it", () => {
+    const check = propose.steps.findIndex(({ run }) => run?.includes('sha256sum) == "$SHA256"'));
+    const use = propose.steps.findIndex(({ run }) => run?.includes("propose-pins.sh"));
+    expect(check).toBeGreaterThan(0);
+    expect(use).toBeGreaterThan(check);
+    expect(propose.steps[check]!.env?.["SHA256"]).toBe("${{ needs.look.outputs.sha256 }}");
   });
 });
 
