@@ -149,10 +149,9 @@ prepare_payload() {
   contents "$PROFILE" | jq --slurp 'map({name, check})' > "$work/payload/contents.json"
   jq --arg commit "$COMMIT" --arg arch "$ARCH" --arg base "$BASE" --arg baseName "$base_name" --arg baseSha256 "$(sha256 "$base_image")" \
     --arg runner "$RUNNER" --arg runnerSha256 "$(sha256 "$work/payload/runner.tar")" \
-    --arg profile "$PROFILE" --rawfile tools "$work/payload/tools.list" \
+    --arg profile "$PROFILE" \
     '{$commit, $arch, base: {kind: $base, name: $baseName, sha256: $baseSha256}, $profile,
-      runner: ({kind: $runner, sha256: $runnerSha256} + (if $runner == "github" then .runner else .fixture end | {version, releasedAt})),
-      tools: (.tools as $pinned | $tools | split("\n") | map(select(. != "") | {(.): $pinned[.].version}) | add // {})}' \
+      runner: ({kind: $runner, sha256: $runnerSha256} + (if $runner == "github" then .runner else .fixture end | {version, releasedAt}))}' \
     inputs.json > "$work/payload/facts.json"
 
   mkdir "$work/http"

@@ -25,8 +25,6 @@ export const buildFacts = z.object({
   base: z.object({ kind: z.enum(["ubuntu", "debian"]), name: z.string(), sha256 }),
   /** Images built before there were profiles have none. */
   profile: z.enum(profiles).optional(),
-  /** Versions of what was installed from a download, by name (image/inputs.json, tools). */
-  tools: z.record(z.string(), z.string()).optional(),
   /**
    * The runner inside: `github` is actions/runner, `fixture` the stand-in which speaks `run.sh --jitconfig`.
    * Until when GitHub gives it jobs becomes known later and is in no manifest (release/pointer/runner-releases.ts); the first images
