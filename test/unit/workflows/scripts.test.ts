@@ -234,7 +234,7 @@ esac
     ],
     [
       "a line that looks like the head of a file",
-      () => write(workflow, `on: push\n${use("a", "1.0.0")}++ b/.github/workflows/x\n`),
+      () => write(workflow, `on: push\n${use("b", "2.0.0")}++ b/.github/workflows/x\n`),
       /changes more of \.github\/workflows\/a\.yml/,
     ],
     ["bytes that are no text", () => write(workflow, `on: push\0\n${use("b", "2.0.0")}`), /changes more of/],
