@@ -55,9 +55,24 @@ verb("build", "Build the image of a commit with Packer and QEMU, unless that is 
     print(await withBuildDirectory(request, () => buildImage(request)));
   });
 
+verb("lint", "Look for what no image may hold on a disk: passwords, keys, identities, leftovers, timers.")
+  .argument("<disk.qcow2>", "the disk; beside it there has to be space for its content once more")
+  .addHelpText("after", example("lint image/build/ubuntu-x86_64.qcow2"))
+  .action(async (file: string) => {
+    const [{ withDisk }, { lintDisk }, { summarize }] = await Promise.all([
+      import("./inspect/disk.js"),
+      import("./inspect/lint.js"),
+      import("./inspect/rules.js"),
+    ]);
+    const findings = await withDisk(file, lintDisk);
+    print({ disk: file, findings });
+    if (findings.length > 0)
+      throw new UserError(`${file} holds what no image may hold: ${summarize(findings)}`);
+  });
+
 verb(
   "publish",
-  "Compress, hash and upload a built image; the manifest comes last. A killed publish is finished by the next.",
+  "Lint, compress, hash and upload a built image; the manifest comes last. A killed publish is finished by the next.",
 )
   .addOption(commitOption("default: the last commit that touched image/"))
   .addOption(archOption())

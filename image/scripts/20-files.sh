@@ -10,6 +10,9 @@ systemctl --root=/ enable gha-grow-root.service gha-host-keys.service gha-runner
   systemd-networkd.service systemd-networkd-wait-online.service
 
 # A VM lives for one job and is built anew instead of being maintained: no updates or clean-ups in the background.
-rm -f /etc/systemd/system/*.wants/{*.timer,e2scrub_reap.service}
+rm -f /etc/systemd/system/*.wants/{*.timer,e2scrub_reap.service,cron.service}
+# What packages want in their own folder comes back with each of them: there is one at least, systemd-tmpfiles-clean.timer.
+mapfile -t timers < <(find /usr/lib/systemd/system -path '*.wants/*.timer' -printf '%f\n' | sort -u)
+systemctl --root=/ mask "${timers[@]}"
 # Nor a login prompt that nobody has a password for.
 systemctl --root=/ mask getty@.service serial-getty@.service

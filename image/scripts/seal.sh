@@ -8,6 +8,8 @@ trap 'echo "gha: seal failed at line $LINENO: $BASH_COMMAND"; systemctl --no-blo
 rm -f /etc/sudoers.d/90-cloud-init-users
 # --force: its SSH session is still open.
 userdel --force --remove build
+# The files as they were with it.
+rm -f /etc/{passwd,shadow,group,gshadow,subuid,subgid}-
 
 # The VM needs no datasource. What cloud-init configured for the build's own network card goes too.
 cloud-init clean --logs
@@ -25,6 +27,8 @@ rm -f /var/lib/systemd/random-seed
 journalctl --relinquish-var
 rm -rf /var/log/journal/* /tmp/* /var/tmp/* /root/.cache /root/.ssh
 find /var/log -type f -exec truncate --size 0 {} +
+# The power-off would be recorded in it, if it were there; a boot makes it again.
+rm -f /var/log/wtmp
 fstrim /
 
 echo "gha: sealed"

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, rm, stat } from "node:fs/promises";
+import { mkdir, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import pRetry from "p-retry";
 import {
@@ -12,6 +12,9 @@ import {
   type BuiltImage,
 } from "./build.js";
 import { compressDisk, measureCompressed, ZstdError, type Digests } from "./compress.js";
+import { withDisk } from "../inspect/disk.js";
+import { lintDisk } from "../inspect/lint.js";
+import { summarize } from "../inspect/rules.js";
 import { makeSbom } from "../inspect/sbom.js";
 import { UserError } from "../process/errors.js";
 import { imageName, keys } from "../store/keys.js";
@@ -38,7 +41,7 @@ export interface PublishResult {
 
 /**
  * Publishes the image of a commit: disk, its sha256, its bill of materials and, last, the manifest which says that all of it is there. Everything is
- * create-only, so a killed publish is finished by the next one, on any machine.
+ * create-only, so a killed publish is finished by the next one, on any machine. A disk with anything on it that no image may hold is not published.
  * @param withBuild builds the image first, unless it is published already
  */
 export async function publish(
@@ -87,11 +90,31 @@ async function ensurePublished(
   if ((await store.head(keys.disk(commit, arch))) !== null) return ["adopted", await adopt(store, request)];
 
   const image = withBuild ? await buildImage(request) : await requireBuilt(request);
-  // Before anything is stored: a disk that cannot be read is not published.
-  const sbom = await makeSbom(image.path, commit, arch);
+  // Before anything is stored.
+  const sbom = await inspectDisk(image.path, request);
   const digests = await uploadDisk(store, request, image);
   if (digests === null) return ["adopted", await adopt(store, request)];
   return ["now", await describe(store, request, digests, image.facts, sbom)];
+}
+
+/**
+ * Looks at a disk before it can go live.
+ * @returns its bill of materials
+ * @throws UserError where it cannot be read, or holds what no image may hold
+ */
+async function inspectDisk(qcow2: string, { root, commit, arch }: Image & { root: string }): Promise<string> {
+  const log = path.join(root, "build", "logs", `${commit}-${arch}-lint.log`);
+  return await step(`inspect ${imageName(arch)}`, () =>
+    withDisk(qcow2, async (disk) => {
+      const findings = await lintDisk(disk);
+      if (findings.length === 0) return makeSbom(disk, commit, arch);
+      await mkdir(path.dirname(log), { recursive: true });
+      await writeFile(log, findings.map(({ rule, path, what }) => `${rule} ${path}: ${what}\n`).join(""));
+      throw new UserError(
+        `${imageName(arch)} of ${commit} is not published, since no image may hold what it does, ${summarize(findings)}: mend image/ and commit (all findings: ${log})`,
+      );
+    }),
+  );
 }
 
 /** What was built here before. It is looked at before it is published, since what is published stays. */
@@ -165,7 +188,8 @@ async function adopt(store: S3Store, image: Image & Pick<BuildRequest, "root">):
       );
     }),
   );
-  return describe(store, image, digests, facts, await makeSbom(disk, image.commit, image.arch));
+  // Also of a disk that is stored: its manifest is what makes it an image, and whoever stored it may not have looked.
+  return describe(store, image, digests, facts, await inspectDisk(disk, image));
 }
 
 /** Writes the sha256, the bill of materials and, last, the manifest of a disk that is stored. */

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { UserError } from "../process/errors.js";
 import { imageName, type Architecture } from "../store/keys.js";
 import { parseJson } from "../store/store.js";
-import { withDisk, type Disk } from "./disk.js";
+import { requireFile, type Disk } from "./disk.js";
 
 /*
  * The software bill of materials of an image, in CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/). It is made from the disk, not from
@@ -24,15 +24,13 @@ interface Found {
 }
 
 /**
- * @param qcow2 the image's disk
+ * @param disk the image's
  * @returns the bill of materials, as JSON
  * @throws UserError where the disk cannot be read, or lacks what every image of this project has
  */
-export async function makeSbom(qcow2: string, commit: string, arch: Architecture): Promise<string> {
-  const { found, os } = await withDisk(qcow2, async (disk) => {
-    const release = await osRelease(disk, qcow2);
-    return { os: release, found: [...(await packages(disk, qcow2, release)), await runner(disk, qcow2)] };
-  });
+export async function makeSbom(disk: Disk, commit: string, arch: Architecture): Promise<string> {
+  const os = await osRelease(disk);
+  const found = [...(await packages(disk, os)), await runner(disk)];
   // Its modules are many, and only a publisher needs them.
   const { Enums, Models, Serialize, Spec } = await import("@cyclonedx/cyclonedx-library");
   const types = {
@@ -60,16 +58,16 @@ export async function makeSbom(qcow2: string, commit: string, arch: Architecture
 type OsRelease = Record<string, string>;
 
 /** https://www.freedesktop.org/software/systemd/man/latest/os-release.html */
-async function osRelease(disk: Disk, qcow2: string): Promise<OsRelease> {
-  const text = await required(disk, qcow2, "/usr/lib/os-release");
+async function osRelease(disk: Disk): Promise<OsRelease> {
+  const text = await requireFile(disk, "/usr/lib/os-release");
   return Object.fromEntries(
     [...text.matchAll(/^([A-Z_]+)="?(.*?)"?$/gm)].map(([, name, value]) => [name!, value!]),
   );
 }
 
 /** https://manpages.debian.org/stable/dpkg-dev/deb-control.5.en.html; removed packages stay listed, with another status */
-async function packages(disk: Disk, qcow2: string, os: OsRelease): Promise<Found[]> {
-  const text = await required(disk, qcow2, "/var/lib/dpkg/status");
+async function packages(disk: Disk, os: OsRelease): Promise<Found[]> {
+  const text = await requireFile(disk, "/var/lib/dpkg/status");
   return text.split(/\n\n+/).flatMap((paragraph): Found[] => {
     const field = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(paragraph)?.[1];
     const [name, version, arch] = [field("Package"), field("Version"), field("Architecture")];
@@ -83,22 +81,16 @@ const buildJson = z.object({
   runner: z.object({ kind: z.enum(["github", "fixture"]), version: z.string() }),
 });
 
-async function runner(disk: Disk, qcow2: string): Promise<Found> {
+async function runner(disk: Disk): Promise<Found> {
   const file = "/usr/lib/runner-image/build.json";
-  const found = parseJson(await required(disk, qcow2, file), buildJson);
-  if (found === null) throw new UserError(`${qcow2}: ${file} on it does not say which runner it has`);
+  const found = parseJson(await requireFile(disk, file), buildJson);
+  if (found === null) throw new UserError(`${disk.file}: ${file} on it does not say which runner it has`);
   const { kind, version } = found.runner;
   const purl =
     kind === "github"
       ? new PackageURL("github", "actions", "runner", `v${version}`, undefined, undefined)
       : new PackageURL("generic", undefined, "fixture-runner", version, undefined, undefined);
   return { type: "application", purl };
-}
-
-async function required(disk: Disk, qcow2: string, file: string): Promise<string> {
-  const text = await disk.read(file);
-  if (text === null) throw new UserError(`${qcow2} is no image of this project: ${file} is missing on it`);
-  return text;
 }
 
 const bill = z.object({

@@ -5,6 +5,7 @@ import { UserError } from "./errors.js";
 /** Debian's and Ubuntu's package of each program we run. */
 const packages = {
   debugfs: "e2fsprogs",
+  e2fsck: "e2fsprogs",
   git: "git",
   make: "make",
   packer: "packer",

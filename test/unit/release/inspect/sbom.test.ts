@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { withDisk } from "../../../../release/inspect/disk.js";
 import { makeSbom, readComponents } from "../../../../release/inspect/sbom.js";
 
 const commit = "a".repeat(40);
@@ -17,10 +18,12 @@ afterEach(() => rm(folder, { recursive: true }));
 const script = path.resolve(import.meta.dirname, "../../../engine/fake-image/make-disk");
 const makeDisk = (runner: string) => execa(script, [disk, commit, "x86_64", runner, "1000"]);
 
+const sbomOf = () => withDisk(disk, (opened) => makeSbom(opened, commit, "x86_64"));
+
 describe("a bill of materials", () => {
   it("lists what is installed on the disk, and only that", async () => {
     await makeDisk("github");
-    const text = await makeSbom(disk, commit, "x86_64");
+    const text = await sbomOf();
     expect(readComponents(text)).toEqual([
       { kind: "deb", name: "dash", version: "0.5.12-2" },
       { kind: "github", name: "runner", version: "v0.0.0" },
@@ -34,7 +37,7 @@ describe("a bill of materials", () => {
 
   it("is the same text of the same disk, and leaves nothing beside it", async () => {
     await makeDisk("fixture");
-    expect(await makeSbom(disk, commit, "x86_64")).toBe(await makeSbom(disk, commit, "x86_64"));
+    expect(await sbomOf()).toBe(await sbomOf());
     expect(await readdir(folder)).toEqual(["disk.qcow2"]);
   });
 
@@ -58,7 +61,7 @@ describe("a bill of materials", () => {
     ],
   ])("is refused in one line for %s", async (_, make, message) => {
     await make();
-    await expect(makeSbom(disk, commit, "x86_64")).rejects.toThrow(message);
+    await expect(sbomOf()).rejects.toThrow(message);
     expect(await readdir(folder)).toEqual(["disk.qcow2"]);
   });
 
