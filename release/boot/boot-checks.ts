@@ -1,5 +1,7 @@
 import { z } from "zod";
 import type { Seen } from "./boot-service.js";
+import { guestFacts, judgeGuest } from "../inspect/guest.js";
+import { summarize } from "../inspect/rules.js";
 import { printable } from "../process/progress.js";
 import { architectures, commitPattern, type Architecture } from "../store/keys.js";
 import type { VmEnd } from "./qemu.js";
@@ -36,6 +38,8 @@ export const bootReport = z.object({
   runnerExit: z.number().int().nullable(),
   /** Accounts with a login shell, the system's own left out. */
   users: z.array(z.string()),
+  /** What the rules of a disk are about. Older images do not tell. */
+  hygiene: guestFacts.optional(),
 });
 export type BootReport = z.infer<typeof bootReport>;
 
@@ -105,6 +109,7 @@ export function checkBoot(expected: Expected, seen: Seen, outcome: Outcome): Che
     }),
     ...(expected.checksContents ? [checkContents(seen)] : []),
     inside("build user is gone", ({ users }) => [users.every((user) => user === runnerUser), list(users)]),
+    inside("nothing that no image may hold", ({ hygiene }) => checkHygiene(hygiene)),
     check(
       expected.runner === "fixture" ? "powered off by itself" : "powered off when asked by ACPI",
       isPowerOff(outcome),
@@ -192,6 +197,13 @@ function checkContents({ contents }: Seen): Check {
     failed.length > 0 ? `${name} (${seen})` : name,
   );
   return check("contents answer", failed.length === 0, list(names));
+}
+
+/** The image's lint, once more after the job: what the disk did not have is not there in the guest either. */
+function checkHygiene(hygiene: BootReport["hygiene"]): [passed: boolean, seen: string] {
+  if (hygiene === undefined) return [true, "not reported"];
+  const findings = judgeGuest(hygiene);
+  return [findings.length === 0, findings.length === 0 ? "none" : printable(summarize(findings))];
 }
 
 function describeReport(seen: Seen, parsed: z.ZodSafeParseResult<BootReport>): string {

@@ -96,6 +96,13 @@ await call(
     build: { commit, arch, machineId: id(), hostKeys: [`SHA256:${id()}`] },
     runnerExit: runner.fixture ? exit : null,
     users: ["gha"],
+    hygiene: {
+      passwd: "root:x:0:0:root:/root:/bin/bash\ngha:x:1000:1000::/gha:/bin/bash\n",
+      shadow: "root:*:20000::::::\ngha:!:20000::::::\n",
+      sudoers: ["/etc/sudoers.d/gha:gha ALL=(ALL) NOPASSWD: ALL"],
+      timers: [],
+      files: ["f 4755 72000 /usr/bin/su"],
+    },
   }),
 );
 tell("gha: powering off");

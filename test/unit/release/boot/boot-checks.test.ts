@@ -34,6 +34,13 @@ const report: BootReport = {
   build: { commit: "a".repeat(40), arch: "x86_64", machineId: "2".repeat(32), hostKeys: ["SHA256:build"] },
   runnerExit: 0,
   users: ["gha"],
+  hygiene: {
+    passwd: "root:x:0:0:root:/root:/bin/bash\ngha:x:1000:1000::/gha:/bin/bash\n",
+    shadow: "root:*:20000::::::\ngha:!:20000::::::\n",
+    sudoers: [],
+    timers: [],
+    files: ["f 4755 72000 /usr/bin/su"],
+  },
 };
 
 function seen(changes: Partial<BootReport> = {}): Seen {
@@ -75,6 +82,16 @@ describe("a boot", () => {
     expect(judge()).toEqual({ failed: [], reason: null });
   });
 
+  it("passes with an image of before, which does not say what the rules of a disk are about", () => {
+    const saw = seen({ hygiene: undefined });
+    expect(judge({ seen: saw })).toEqual({ failed: [], reason: null });
+    expect(checkBoot(expected, saw, ended())).toContainEqual({
+      name: "nothing that no image may hold",
+      passed: true,
+      seen: "not reported",
+    });
+  });
+
   it("passes with the real runner when it called its service, though it was ended from outside", () => {
     const saw: Seen = { ...seen({ runnerExit: null }), jobResult: null };
     expect(judge({ expected: github, seen: saw })).toEqual({ failed: [], reason: null });
@@ -113,6 +130,13 @@ describe("a boot", () => {
     ],
     ["the build user is still there", { users: ["gha", "builder"] }, "build user is gone: gha, builder"],
     [
+      "a timer waits, and a history was left",
+      {
+        hygiene: { ...report.hygiene!, timers: ["apt-daily.timer"], files: ["f 600 9 /gha/.bash_history"] },
+      },
+      "nothing that no image may hold: history /gha/.bash_history (tells what somebody did), timer apt-daily.timer (",
+    ],
+    [
       "the image is of another commit",
       { build: { ...report.build, commit: "b".repeat(40) } },
       `image is the one asked for: x86_64 of ${"b".repeat(40)}`,
@@ -126,7 +150,7 @@ describe("a boot", () => {
     const { failed, reason } = judge({ seen: seen(changes) });
     expect(failed).toHaveLength(1);
     expect(failed[0]).toContain(text);
-    expect(reason).toMatch(/^1 of 13 checks failed: /);
+    expect(reason).toMatch(/^1 of 14 checks failed: /);
   });
 
   it.each<[string, { expected?: Expected; seen?: Seen; outcome?: Outcome }, RegExp]>([
@@ -164,7 +188,7 @@ describe("a boot", () => {
     [
       "no report came",
       { seen: { ...seen(), report: null } },
-      /^8 of 13 checks failed: boot report received \(none came\)|checks failed: boot report received \(none came\)/,
+      /^9 of 14 checks failed: boot report received \(none came\)|checks failed: boot report received \(none came\)/,
     ],
     [
       "the report is no JSON",
