@@ -25,6 +25,8 @@ systemctl stop systemd-random-seed.service
 rm -f /var/lib/systemd/random-seed
 
 journalctl --relinquish-var
+# Ubuntu's second log, which would record the power-off.
+if systemctl --quiet is-active rsyslog.service; then systemctl stop syslog.socket rsyslog.service; fi
 rm -rf /var/log/journal/* /tmp/* /var/tmp/* /root/.cache /root/.ssh
 find /var/log -type f -exec truncate --size 0 {} +
 # The power-off would be recorded in it, if it were there; a boot makes it again.

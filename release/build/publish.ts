@@ -111,7 +111,7 @@ async function inspectDisk(qcow2: string, { root, commit, arch }: Image & { root
       await mkdir(path.dirname(log), { recursive: true });
       await writeFile(log, findings.map(({ rule, path, what }) => `${rule} ${path}: ${what}\n`).join(""));
       throw new UserError(
-        `${imageName(arch)} of ${commit} is not published, since no image may hold what it does, ${summarize(findings)}: mend image/ and commit (all findings: ${log})`,
+        `${imageName(arch)} of ${commit} is not published, since it holds what no image may hold: ${summarize(findings)}; mend image/ and commit (all findings: ${log})`,
       );
     }),
   );

@@ -50,7 +50,7 @@ export const allowedFiles: Allowed[] = [
   },
   {
     permission: "setuid",
-    paths: ["/usr/bin/pkexec", "/usr/{lib,libexec}/polkit-1/polkit-agent-helper-1"],
+    paths: ["/usr/bin/pkexec", "/usr/{lib,libexec}/{,polkit-1/}polkit-agent-helper-1"],
     because: "polkit asks for the password of an account; none has one",
   },
   {

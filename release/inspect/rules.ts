@@ -9,25 +9,29 @@ import type { Entry } from "./disk.js";
  * disk (lint.ts) or from a guest that runs (its boot report).
  */
 
-export type Rule =
-  | "password"
-  | "user"
-  | "sudoers"
-  | "authorized-keys"
-  | "private-key"
-  | "host-key"
-  | "machine-id"
-  | "random-seed"
-  | "cloud-init"
-  | "apt-lists"
-  | "package-cache"
-  | "log"
-  | "history"
-  | "leftover"
-  | "secret"
-  | Permission
-  | "timer"
-  | "file-system";
+export const rules = [
+  "password",
+  "user",
+  "sudoers",
+  "authorized-keys",
+  "private-key",
+  "host-key",
+  "machine-id",
+  "random-seed",
+  "cloud-init",
+  "apt-lists",
+  "package-cache",
+  "log",
+  "history",
+  "leftover",
+  "secret",
+  "setuid",
+  "setgid",
+  "world-writable",
+  "timer",
+  "file-system",
+] as const;
+export type Rule = (typeof rules)[number];
 
 /** One thing that may not be there, or lacks. */
 export interface Finding {

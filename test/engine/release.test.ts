@@ -44,13 +44,22 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true }));
 
-/** A disk that a bill of materials can be made of; no two are alike. */
-async function makeDisk(bytes: number): Promise<Buffer> {
+/**
+ * A disk that is fit to be published; no two are alike.
+ * @param leftover a file that no image may hold
+ */
+async function makeDisk(bytes: number, leftover?: string): Promise<Buffer> {
   const folder = await mkdtemp(path.join(tmpdir(), "runner-images-disk-"));
   const file = path.join(folder, "disk.qcow2");
   try {
     const script = path.join(import.meta.dirname, "fake-image", "make-disk");
-    await execa(script, [file, "0".repeat(40), arch, "fixture", String(bytes)]);
+    const extra = path.join(folder, "extra");
+    await mkdir(extra);
+    if (leftover !== undefined) {
+      await mkdir(path.join(extra, path.dirname(leftover)), { recursive: true });
+      await writeFile(path.join(extra, leftover), "left by the build\n");
+    }
+    await execa(script, [file, "0".repeat(40), arch, "fixture", String(bytes), extra]);
     return await readFile(file);
   } finally {
     await rm(folder, { recursive: true });
@@ -148,6 +157,36 @@ describe("publish", () => {
     expect(run).toMatchObject({ exitCode: 1, stdout: "" });
     expect(run.stderr).toMatch(/^error: .*ubuntu-x86_64\.qcow2 cannot be read as an image's disk: .*$/m);
     expect(await s3.keys(keys.imagesPrefix(commit))).toEqual([]);
+  });
+
+  it("publishes nothing of a disk that holds what no image may hold, and names it", async () => {
+    const commit = newCommit();
+    await putBuilt(commit, root, await makeDisk(1_000, "gha/.bash_history"));
+    const run = await release("publish", { COMMIT: commit });
+    expect(run).toMatchObject({ exitCode: 1, stdout: "" });
+    const log = path.join(root, "build", "logs", `${commit}-${arch}-lint.log`);
+    expect(run.stderr.split("\n").at(-1)).toBe(
+      `error: ubuntu-x86_64 of ${commit} is not published, since it holds what no image may hold: history /gha/.bash_history (tells what somebody did); mend image/ and commit (all findings: ${log})`,
+    );
+    expect(await readFile(log, "utf8")).toBe("history /gha/.bash_history: tells what somebody did\n");
+    expect(await s3.keys(keys.imagesPrefix(commit))).toEqual([]);
+  });
+
+  it("does not finish publishing a disk that was stored without a look at it, and holds what no image may hold", async () => {
+    const commit = newCommit();
+    const { stdout: compressed } = await execa("zstd", ["-q", "-c"], {
+      input: await makeDisk(1_000, "gha/.bash_history"),
+      encoding: "buffer",
+    });
+    const metadata = { build: JSON.stringify(factsOf(arch)) };
+    const key = keys.disk(commit, arch);
+    await store.upload(key, Readable.from([compressed]), compressed.length, metadata);
+    const run = await release("publish", { COMMIT: commit });
+    expect(run).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(run.stderr).toMatch(
+      /^error: .* is not published, since it holds .*: history \/gha\/\.bash_history /m,
+    );
+    expect(await s3.keys(keys.imagesPrefix(commit))).toEqual([key]);
   });
 
   it("lets two machines publish the same image at once: both end well, with one disk", async () => {
@@ -309,6 +348,36 @@ describe("publish", () => {
     await until(async () => (await runningIn(root)).length === 0);
     expect(result(await release("publish", { COMMIT: commit }))).toMatchObject({ published: "now" });
     expect(await s3.unfinishedUploads()).toEqual([]);
+  });
+});
+
+describe("lint", () => {
+  it("is one line of JSON and exit code 0 for a disk that is fit to be published", async () => {
+    const file = path.join(root, "disk.qcow2");
+    await writeFile(file, await makeDisk(1_000));
+    const run = await release("lint", {}, file);
+    expect(run).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(result(run)).toEqual({ disk: file, findings: [] });
+  });
+
+  it("is one line of JSON with the findings, and exit code 1, for one that is not", async () => {
+    const file = path.join(root, "disk.qcow2");
+    await writeFile(file, await makeDisk(1_000, "root/script"));
+    const run = await release("lint", {}, file);
+    expect(run.exitCode).toBe(1);
+    expect(result(run)).toEqual({
+      disk: file,
+      findings: [{ rule: "leftover", path: "/root/script", what: "was left by the build" }],
+    });
+    expect(run.stderr).toBe(
+      `error: ${file} holds what no image may hold: leftover /root/script (was left by the build)`,
+    );
+  });
+
+  it("is one line on stderr for what cannot be read", async () => {
+    const run = await release("lint", {}, path.join(root, "none.qcow2"));
+    expect(run).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(run.stderr).toMatch(/^error: \S+none\.qcow2 cannot be read as an image's disk: [^\n]*$/);
   });
 });
 

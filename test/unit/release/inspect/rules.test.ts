@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Entry } from "../../../../release/inspect/disk.js";
 import { judgeGuest, guestFacts, type GuestFacts } from "../../../../release/inspect/guest.js";
@@ -9,6 +10,7 @@ import {
   judgeSudoers,
   judgeTimers,
   judgeUsers,
+  rules,
   summarize,
   type Finding,
 } from "../../../../release/inspect/rules.js";
@@ -220,6 +222,15 @@ describe("a guest", () => {
 
   it.each(["", "f 9 9 /a", "f 644 /a", "f 644 9 a"])("does not say %j of a file", (line) => {
     expect(guestFacts.safeParse({ ...good, files: [line] }).success).toBe(false);
+  });
+});
+
+describe("the rules", () => {
+  it("are all explained to those who write an image", () => {
+    const readme = readFileSync(new URL("../../../../image/README.md", import.meta.url), "utf8");
+    const section = readme.split("## What it may not hold")[1]!.split("\n## ")[0]!;
+    const named = section.split("\n").flatMap((line) => [...(line.split("|")[1] ?? "").matchAll(/`(.+?)`/g)]);
+    expect(named.map(([, name]) => name)).toEqual(rules);
   });
 });
 
