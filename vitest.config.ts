@@ -6,8 +6,9 @@ export default defineConfig({
     // All cores: by default one is left to the watcher, which nobody runs here.
     maxWorkers: "100%",
     projects: [
-      // Without a fresh context for each file: most of this tier's time would be the loading of the same modules.
-      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false } },
+      // Without a fresh context for each file: most of this tier's time would be the loading of the same modules. Some make disks, or run
+      // git and programs of ours, on a machine that may be busy.
+      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false, testTimeout: 60_000 } },
       // The other tiers start engines, servers and virtual machines: one at a time, but for the engine tier, whose worlds share
       // nothing and mostly wait. Time limits are a last resort only.
       ...["conformance", "engine", "e2e"].map((name) => ({

@@ -97,6 +97,19 @@ function openDisk(qcow2: string, device: string, folder: string): Disk {
     return outputs;
   };
 
+  const walk = async () => {
+    const all: DiskEntry[] = [];
+    let level = [{ inode: rootInode, path: "" }];
+    while (level.length > 0) {
+      const listings = await batch(level.map(({ inode }) => `ls -p <${inode}>`));
+      const found = listings.flatMap((listing, index) => readListing(listing, level[index]!.path));
+      for (const entry of found) all.push(entry);
+      level = found.filter(({ kind }) => kind === "directory");
+    }
+    return all;
+  };
+  let tree: Promise<DiskEntry[]> | undefined;
+
   return {
     file: qcow2,
     read: async (file) => {
@@ -120,17 +133,7 @@ function openDisk(qcow2: string, device: string, folder: string): Disk {
       if (check.exitCode === fsck.errors) complaints.push(...readFsck(check.stdout));
       return complaints;
     },
-    tree: async () => {
-      const all: DiskEntry[] = [];
-      let level = [{ inode: rootInode, path: "" }];
-      while (level.length > 0) {
-        const listings = await batch(level.map(({ inode }) => `ls -p <${inode}>`));
-        const found = listings.flatMap((listing, index) => readListing(listing, level[index]!.path));
-        for (const entry of found) all.push(entry);
-        level = found.filter(({ kind }) => kind === "directory");
-      }
-      return all;
-    },
+    tree: () => (tree ??= walk()),
     extract: async (files) => {
       await batch([...new Set(files.map(({ inode }) => inode))].map((inode) => `dump <${inode}> ${inode}`));
       return ({ inode }) => readFile(path.join(folder, String(inode)));

@@ -1,4 +1,5 @@
 import { PackageURL } from "packageurl-js";
+import { parse as parseToml } from "smol-toml";
 import { z } from "zod";
 import { UserError } from "../process/errors.js";
 import { imageName, type Architecture } from "../store/keys.js";
@@ -30,7 +31,7 @@ interface Found {
  */
 export async function makeSbom(disk: Disk, commit: string, arch: Architecture): Promise<string> {
   const os = await osRelease(disk);
-  const found = [...(await packages(disk, os)), await runner(disk)];
+  const found = [...(await packages(disk, os)), ...(await tools(disk)), await runner(disk)];
   // Its modules are many, and only a publisher needs them.
   const { Enums, Models, Serialize, Spec } = await import("@cyclonedx/cyclonedx-library");
   const types = {
@@ -75,6 +76,37 @@ async function packages(disk: Disk, os: OsRelease): Promise<Found[]> {
     const qualifiers = { arch, distro: `${os.ID}-${os.VERSION_ID}` };
     return [{ type: "library", purl: new PackageURL("deb", os.ID, name, version, qualifiers, undefined) }];
   });
+}
+
+const awsCli = /^\/usr\/local\/aws-cli\/v2\/(\d+\.\d+\.\d+)$/;
+const toolchain = /^\/gha\/\.rustup\/toolchains\/[^/]+\/lib\/rustlib\/multirust-channel-manifest\.toml$/;
+const toolchainManifest = z.object({ pkg: z.object({ rustc: z.object({ version: z.string() }) }) });
+
+/** What was installed from a download (image/inputs.json, tools), which dpkg knows nothing of: each leaves its version where its installer puts it. */
+async function tools(disk: Disk): Promise<Found[]> {
+  const tree = await disk.tree();
+  const found = (owner: string, name: string, version: string): Found => ({
+    type: "application",
+    purl: new PackageURL("github", owner, name, version, undefined, undefined),
+  });
+  const manifests = tree.filter(({ path }) => toolchain.test(path));
+  const read = await disk.extract(manifests);
+  const rust = manifests.map(async (file) => {
+    const text = (await read(file)).toString();
+    try {
+      const { pkg } = toolchainManifest.parse(parseToml(text));
+      // "1.97.0 (2d8144b78 2026-07-07)"
+      return found("rust-lang", "rust", pkg.rustc.version.split(" ")[0]!);
+    } catch {
+      throw new UserError(`${disk.file}: ${file.path} on it does not say which Rust it is`);
+    }
+  });
+  return [
+    ...tree
+      .flatMap(({ path }) => awsCli.exec(path)?.[1] ?? [])
+      .map((version) => found("aws", "aws-cli", version)),
+    ...(await Promise.all(rust)),
+  ];
 }
 
 const buildJson = z.object({
