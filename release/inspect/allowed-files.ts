@@ -95,6 +95,12 @@ export const allowedFiles: Allowed[] = [
   },
   {
     permission: "world-writable",
+    paths: ["/{tmp,var/tmp}/systemd-private-*/tmp"],
+    because:
+      "in a guest that runs: a service's own /tmp (PrivateTmp=), inside a folder that only root enters",
+  },
+  {
+    permission: "world-writable",
     paths: ["/dev/**"],
     because: "devices of the kernel: devtmpfs covers what is on the disk",
   },

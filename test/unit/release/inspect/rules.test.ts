@@ -128,6 +128,7 @@ describe("a permission", () => {
     [entry("/bin", { kind: "link", mode: 0o777 }), []],
     [folder("/usr/local/lib", 0o2775), []],
     [folder("/tmp", 0o1777), []],
+    [folder("/var/tmp/systemd-private-5527f2e5-systemd-logind.service-1chrbc/tmp", 0o1777), []],
     [folder("/opt/cache", 0o1777), ["world-writable"]],
     [entry("/dev/null", { kind: "other", mode: 0o666 }), []],
     [entry("/opt/pipe", { kind: "other", mode: 0o666 }), ["world-writable"]],
