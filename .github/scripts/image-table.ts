@@ -1,4 +1,5 @@
 import prettyBytes from "pretty-bytes";
+import { stagesText } from "../../release/boot/boot-stages.js";
 import type { BootRecord } from "../../release/store/records.js";
 import { cell } from "./github.js";
 
@@ -27,6 +28,7 @@ export function imageTable(name: string, fresh: ImageFigures, live: ImageFigures
     row("download", ({ compressedBytes }) => prettyBytes(compressedBytes)),
     row("unpacked", ({ diskBytes }) => prettyBytes(diskBytes)),
     row("runner started after", ({ boot }) => seconds(boot.timings.runnerStarted)),
+    row("of which, in s", ({ boot }) => (boot.timings.stages ? stagesText(boot.timings.stages) : "–")),
     row("powered off after", ({ boot }) => seconds(boot.timings.poweredOff)),
     row("booted with", ({ boot }) => boot.qemu.accelerator),
     "",

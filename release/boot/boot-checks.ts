@@ -27,6 +27,8 @@ export const bootReport = z.object({
     "gha-host-keys.service": microseconds,
     "gha-runner.service": microseconds,
   }),
+  /** Of the same clock: when systemd started, and when the report was made. Older images do not tell. */
+  clock: z.object({ userspace: microseconds, report: microseconds }).optional(),
   /** What the image says of its build. */
   build: z.object({
     commit: z.string().regex(commitPattern),

@@ -6,6 +6,7 @@ import { resolveAccelerator } from "./accelerator.js";
 import { awaited, checkBoot, findFailure, type Expected, type Outcome } from "./boot-checks.js";
 import { findDeath, ownLines, readConsoleEnd, watchConsole } from "./boot-console.js";
 import { startBootService } from "./boot-service.js";
+import { readStages, stagesText } from "./boot-stages.js";
 import { UserError } from "../process/errors.js";
 import { fetchImage, fetchManifest } from "../host/fetch.js";
 import { imageName, type Architecture } from "../store/keys.js";
@@ -138,6 +139,7 @@ async function boot(
         credentialFetched: since(seen.credentialFetches[0]),
         runnerStarted: since(seen.runnerCall),
         poweredOff: outcome.kind === "ended" ? since(endedAt) : null,
+        stages: readStages(startedAt, seen),
       },
       qemu,
       startedAt: startedAt.toISOString(),
@@ -145,11 +147,18 @@ async function boot(
     // The end of the console is only the power-off: what led to it was said before.
     if (reason !== null)
       for (const line of ownLines(await readConsoleEnd(consoleLog)).slice(-10)) say(`in the guest: ${line}`);
-    else say(`${imageName(arch)} passed its boot test: ${checks.length} checks`);
+    else say(`${imageName(arch)} passed its boot test: ${checks.length} checks${timeText(record)}`);
     return { record, consoleLog };
   } finally {
     await service.close();
   }
+}
+
+/** "; 12.1 s to the runner's first call (firmware 2.0, ...)" */
+function timeText({ timings: { runnerStarted, stages } }: BootRecord): string {
+  if (runnerStarted === null) return "";
+  const detail = stages ? ` (${stagesText(stages)})` : "";
+  return `; ${runnerStarted.toFixed(1)} s to the runner's first call${detail}`;
 }
 
 /**

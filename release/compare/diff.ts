@@ -1,7 +1,9 @@
 import prettyBytes from "pretty-bytes";
+import { stagesText } from "../boot/boot-stages.js";
 import type { Component } from "../inspect/sbom.js";
 import { UserError } from "../process/errors.js";
 import type { Architecture } from "../store/keys.js";
+import type { BootStages } from "../store/records.js";
 import type { ImageFacts } from "./facts.js";
 
 /** What differs between two images of one architecture. Each pair is [before, after]. */
@@ -15,6 +17,8 @@ export interface ImageDiff {
   diskBytes: [number, number];
   /** From the start of QEMU to the runner's first call; null: not known. */
   bootSeconds: [number | null, number | null];
+  /** Of these seconds; null: not known. */
+  bootStages: [BootStages | null, BootStages | null];
   /** "github 2.338.0". */
   runner: [string, string];
   /** ISO times; null: no end is known. */
@@ -70,6 +74,7 @@ function diffOne(before: ImageFacts, after: ImageFacts): ImageDiff {
     compressedBytes: both(({ manifest }) => manifest.compressed.bytes),
     diskBytes: both(({ manifest }) => manifest.disk.bytes),
     bootSeconds: both(({ boot }) => boot?.timings.runnerStarted ?? null),
+    bootStages: both(({ boot }) => boot?.timings.stages ?? null),
     runner: both(({ manifest: { build } }) => `${build.runner.kind} ${build.runner.version}`),
     usableUntil: both(({ usability }) => usability.until?.toISOString() ?? null),
   };
@@ -125,6 +130,7 @@ function rows(diff: ImageDiff): [title: string, before: string, after: string][]
     ["download", prettyBytes(diff.compressedBytes[0]), prettyBytes(diff.compressedBytes[1])],
     ["disk", prettyBytes(diff.diskBytes[0]), prettyBytes(diff.diskBytes[1])],
     ["boot to runner", seconds(diff.bootSeconds[0]), seconds(diff.bootSeconds[1])],
+    ["boot stages, s", stages(diff.bootStages[0]), stages(diff.bootStages[1])],
     ["runner", ...diff.runner],
     ["usable until", day(diff.usableUntil[0]), day(diff.usableUntil[1])],
   ];
@@ -132,6 +138,10 @@ function rows(diff: ImageDiff): [title: string, before: string, after: string][]
 
 function seconds(value: number | null): string {
   return value === null ? "not known" : `${value.toFixed(1)} s`;
+}
+
+function stages(value: BootStages | null): string {
+  return value === null ? "not known" : stagesText(value);
 }
 
 const unknownContents = "packages and tools: not known, one of the images has no bill of materials";

@@ -61,6 +61,18 @@ export const manifest = z.object({
 });
 export type Manifest = z.infer<typeof manifest>;
 
+/**
+ * A boot in stages, in seconds, which add up to the time from the start of QEMU to the runner's first call. What each is, and how it
+ * is known: release/boot/boot-stages.ts.
+ */
+export const bootStages = z.object({
+  firmware: seconds,
+  kernel: seconds,
+  userspace: seconds,
+  runner: seconds,
+});
+export type BootStages = z.infer<typeof bootStages>;
+
 /** `images/<commit>/ubuntu-<arch>.boot.json`: what happened when the published image was booted from the CDN. */
 export const bootRecord = z.object({
   schema: z.literal(1),
@@ -79,6 +91,8 @@ export const bootRecord = z.object({
     credentialFetched: seconds.nullable(),
     runnerStarted: seconds.nullable(),
     poweredOff: seconds.nullable(),
+    /** Null: not known. Records of boots before there were stages have none. */
+    stages: bootStages.nullish(),
   }),
   qemu: z.object({ version: z.string(), accelerator: z.enum(accelerators) }),
   startedAt: timestamp,

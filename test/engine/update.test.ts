@@ -48,6 +48,12 @@ describe.sequential("an update, on the real engine with a real store", () => {
     expect(await world.history()).toEqual([[1, first, null]]);
   });
 
+  it("records where the time of the boot went", async () => {
+    const { runnerStarted, stages } = (await world.bootRecord(first)).timings;
+    const sum = Object.values(stages ?? {}).reduce((sum, seconds) => sum + seconds, 0);
+    expect(sum).toBeCloseTo(runnerStarted!, 6);
+  });
+
   it("does nothing when nothing changed", async () => {
     expect((await world.up()).summary.resourceChanges).toEqual({ same: 6 });
     expect(await world.preview()).toMatchObject({ changeSummary: { same: 6 } });

@@ -13,6 +13,10 @@ import { appendFileSync, closeSync, fstatSync, openSync, readFileSync, readSync 
 import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers";
 
+// The guest's clock: microseconds since this process started.
+const clock = () => Math.round(process.uptime() * 1e6);
+const userspace = clock();
+
 const [name, ...args] = process.argv.slice(2);
 
 if (args.includes("--version")) {
@@ -54,6 +58,7 @@ if (behaviour === "no-credential") {
   powerOff();
 }
 
+const runnerStarted = clock();
 const runner = JSON.parse(
   Buffer.from(await call("GET", credentials["gha-jitconfig-url"]), "base64").toString(),
 );
@@ -89,9 +94,9 @@ await call(
     hostKeys: [`SHA256:${id()}`],
     failedUnits: behaviour === "failed-unit" ? ["broken.service"] : [],
     unitOrder: {
-      "gha-grow-root.service": 1_000_000,
-      "gha-host-keys.service": 2_000_000,
-      "gha-runner.service": 3_000_000,
+      "gha-grow-root.service": userspace,
+      "gha-host-keys.service": userspace,
+      "gha-runner.service": runnerStarted,
     },
     build: { commit, arch, machineId: id(), hostKeys: [`SHA256:${id()}`] },
     runnerExit: runner.fixture ? exit : null,
@@ -103,6 +108,7 @@ await call(
       timers: [],
       files: ["f 4755 72000 /usr/bin/su"],
     },
+    clock: { userspace, report: clock() },
   }),
 );
 tell("gha: powering off");

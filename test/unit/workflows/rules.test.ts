@@ -296,12 +296,19 @@ describe("finish", () => {
 });
 
 describe("the table of a new image", () => {
+  const stages = { firmware: 2, kernel: 3, userspace: 6.34, runner: 1 };
   const figures = (commit: string, runnerStarted: number | null): ImageFigures => ({
     commit: commit.repeat(40),
     compressedBytes: 126_400_000,
     diskBytes: 470_000_000,
     boot: {
-      timings: { fetch: 1, credentialFetched: 2, runnerStarted, poweredOff: 20.26 },
+      timings: {
+        fetch: 1,
+        credentialFetched: 2,
+        runnerStarted,
+        poweredOff: 20.26,
+        ...(runnerStarted === null ? {} : { stages }),
+      },
       qemu: { version: "8", accelerator: "kvm" },
     },
   });
@@ -311,6 +318,7 @@ describe("the table of a new image", () => {
     expect(table).toContain("| commit | aaaaaaaaaaaa | bbbbbbbbbbbb |");
     expect(table).toContain("| download | 126 MB | 126 MB |");
     expect(table).toContain("| runner started after | 12.3 s | – |");
+    expect(table).toContain("| of which, in s | firmware 2.0, kernel 3.0, userspace 6.3, runner 1.0 | – |");
   });
 
   it("says why there is none to compare with", () => {

@@ -9,6 +9,7 @@ import {
 } from "../../../../release/boot/boot-checks.js";
 import type { Seen } from "../../../../release/boot/boot-service.js";
 import type { VmEnd } from "../../../../release/boot/qemu.js";
+import { bootReportOf } from "./boot-report.js";
 
 const at = new Date("2026-01-01T00:00:00Z");
 const expected: Expected = {
@@ -20,28 +21,7 @@ const expected: Expected = {
 };
 const github: Expected = { ...expected, runner: "github" };
 
-const report: BootReport = {
-  rootBytes: 19.5e9,
-  diskBytes: 20e9,
-  machineId: "1".repeat(32),
-  hostKeys: ["SHA256:fresh"],
-  failedUnits: [],
-  unitOrder: {
-    "gha-grow-root.service": 1_000_000,
-    "gha-host-keys.service": 2_000_000,
-    "gha-runner.service": 3_000_000,
-  },
-  build: { commit: "a".repeat(40), arch: "x86_64", machineId: "2".repeat(32), hostKeys: ["SHA256:build"] },
-  runnerExit: 0,
-  users: ["gha"],
-  hygiene: {
-    passwd: "root:x:0:0:root:/root:/bin/bash\ngha:x:1000:1000::/gha:/bin/bash\n",
-    shadow: "root:*:20000::::::\ngha:!:20000::::::\n",
-    sudoers: [],
-    timers: [],
-    files: ["f 4755 72000 /usr/bin/su"],
-  },
-};
+const report = bootReportOf();
 
 function seen(changes: Partial<BootReport> = {}): Seen {
   return {

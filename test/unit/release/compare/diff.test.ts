@@ -48,6 +48,7 @@ describe("the diff of two images", () => {
     components: [deb("curl", "8.15"), deb("docker.io", "26.1"), deb("file", "5.46")],
     compressedBytes: 127_000_000,
     bootSeconds: 18.25,
+    stages: { firmware: 2, kernel: 3, userspace: 11.25, runner: 2 },
     runner: "2.338.0",
   });
 
@@ -58,6 +59,7 @@ describe("the diff of two images", () => {
         "  download        126 MB → 127 MB",
         "  disk            474 MB (the same)",
         "  boot to runner  20.0 s → 18.3 s",
+        "  boot stages, s  not known → firmware 2.0, kernel 3.0, userspace 11.3, runner 2.0",
         "  runner          github 2.337.0 → github 2.338.0",
         "  usable until    2026-11-05 → no end known",
         "  + deb file 5.46",

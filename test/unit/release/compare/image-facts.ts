@@ -1,5 +1,6 @@
 import type { ImageFacts } from "../../../../release/compare/facts.js";
 import type { Architecture } from "../../../../release/store/keys.js";
+import type { BootStages } from "../../../../release/store/records.js";
 import { bootRecordOf, manifestOf } from "../memory-store.js";
 
 interface Given {
@@ -7,6 +8,7 @@ interface Given {
   components?: ImageFacts["components"];
   compressedBytes?: number;
   bootSeconds?: number;
+  stages?: BootStages | null;
   runner?: string;
   /** The day from which it gets no more jobs. */
   until?: string;
@@ -16,7 +18,7 @@ interface Given {
 /** What is stored of an image, made up. */
 export function imageFacts(commit: string, given: Given = {}): ImageFacts {
   const { arch = "x86_64", components = [], compressedBytes = 126_000_000, bootSeconds = 20 } = given;
-  const { runner = "2.337.0", until, publishedAt = "2026-11-12T09:00:00Z" } = given;
+  const { runner = "2.337.0", until, stages, publishedAt = "2026-11-12T09:00:00Z" } = given;
   const manifest = manifestOf(commit, arch, { version: runner });
   return {
     commit,
@@ -28,7 +30,13 @@ export function imageFacts(commit: string, given: Given = {}): ImageFacts {
       publishedAt,
     },
     boot: bootRecordOf(commit, arch, {
-      timings: { fetch: 1, credentialFetched: 15, runnerStarted: bootSeconds, poweredOff: bootSeconds + 2 },
+      timings: {
+        fetch: 1,
+        credentialFetched: 15,
+        runnerStarted: bootSeconds,
+        poweredOff: bootSeconds + 2,
+        stages,
+      },
     }),
     components,
     usability:
