@@ -9,6 +9,7 @@ import { execa } from "execa";
 import { platform } from "../local/platform.js";
 import { checkout } from "../local/paths.js";
 import { say } from "../release/process/progress.js";
+import { median } from "./median.js";
 
 const rounds = 7;
 const promised = 1.5;
@@ -40,7 +41,7 @@ try {
     }
     say(`round ${round} of ${rounds}`);
   }
-  const [bare, ours] = Object.values(times).map(median) as [number, number];
+  const [bare, ours] = Object.values(times).map((of) => median(of, (ms) => ms)) as [number, number];
   const ratio = ours / bare;
   process.stdout.write(
     [
@@ -55,8 +56,4 @@ try {
   process.exitCode = ratio <= promised ? 0 : 1;
 } finally {
   await rm(state, { recursive: true, force: true });
-}
-
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }

@@ -28,6 +28,7 @@ import { imageName, keys } from "../release/store/keys.js";
 import { say } from "../release/process/progress.js";
 import type { BuildFacts } from "../release/store/records.js";
 import { TestS3 } from "../test/engine/s3.js";
+import { median } from "./median.js";
 
 const rounds = 3;
 const promised = { time: 0.55, memory: 350 * 1024 ** 2, memoryGrowth: 1.1 };
@@ -55,7 +56,10 @@ try {
   await tenfold(disk, large);
   const ourLarge = await publishOurs(large, rounds + 1);
 
-  const [before, after] = [median(upstream), median(ours)];
+  const [before, after] = [upstream, ours].map((runs) => median(runs, ({ seconds }) => seconds)) as [
+    Measured,
+    Measured,
+  ];
   const ratio = after.seconds / before.seconds;
   const peak = Math.max(...ours.map((run) => run.memory));
   const size = (await stat(disk)).size;
@@ -227,10 +231,6 @@ async function tenfold(from: string, to: string): Promise<void> {
   } finally {
     await source.close();
   }
-}
-
-function median(runs: Measured[]): Measured {
-  return runs.sort((a, b) => a.seconds - b.seconds)[Math.floor(runs.length / 2)]!;
 }
 
 function row(name: string, { seconds, bytes, memory }: Measured): string {

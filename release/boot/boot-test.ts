@@ -18,9 +18,12 @@ import { cancellation } from "../process/run.js";
 import { requireTools } from "../process/tools.js";
 
 const gibibyte = 1024 ** 3;
-/** The least disk a VM is given, and how much more than its image has: growing has to show. */
-const diskBytes = { least: 20 * gibibyte, growth: 8 * gibibyte };
-const memoryMb = 2048;
+/** What a VM is given here; bench/boot.ts gives the same. */
+export const hardware = { cpus: Math.min(2, availableParallelism()), memoryMb: 2048 };
+/** Its disk, in bytes, for an image of this size: so much more that growing has to show. */
+export function vmDiskBytes(virtualSize: number): number {
+  return Math.max(20 * gibibyte, virtualSize + 8 * gibibyte);
+}
 
 export interface BootTestOptions {
   /** Public base URL of the CDN. */
@@ -86,7 +89,7 @@ async function boot(
     arch,
     runner: build.runner.kind,
     checksContents: build.profile !== undefined,
-    diskBytes: Math.max(diskBytes.least, build.virtualSize + diskBytes.growth),
+    diskBytes: vmDiskBytes(build.virtualSize),
   };
   const disk = path.join(folder, "disk.qcow2");
   await rm(disk, { force: true });
@@ -102,12 +105,10 @@ async function boot(
     const title = `boot ${imageName(arch)} (${qemu.accelerator})`;
     const startedAt = new Date();
     const outcome = await step(title, async (report) => {
-      const cpus = Math.min(2, availableParallelism());
       const vm = startVm({
         arch,
         accelerator: qemu.accelerator,
-        cpus,
-        memoryMb,
+        ...hardware,
         disk,
         credentials,
         console: consoleLog,
