@@ -102,6 +102,7 @@ build {
       "scripts/10-packages.sh",
       "scripts/15-boot-menu.sh",
       "scripts/20-files.sh",
+      "scripts/25-initrd.sh",
       "scripts/30-runner.sh",
       "scripts/40-tools.sh",
       "scripts/50-build-json.sh",
