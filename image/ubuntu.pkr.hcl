@@ -100,9 +100,8 @@ build {
     # In this order.
     scripts = [
       "scripts/10-packages.sh",
-      "scripts/15-boot-menu.sh",
       "scripts/20-files.sh",
-      "scripts/25-initrd.sh",
+      "scripts/25-kernel.sh",
       "scripts/30-runner.sh",
       "scripts/40-tools.sh",
       "scripts/50-build-json.sh",
