@@ -3,6 +3,9 @@ import { architectures, keys } from "../../release/store/keys.js";
 import type { BootRecord, Manifest } from "../../release/store/records.js";
 import { Checkout, expectSuccess } from "../e2e/checkout.js";
 
+// Seconds: an emulated machine takes its time.
+process.env["BOOT_TIMEOUT"] ??= "2700";
+
 /** `npm run test:aarch64`: both architectures in one update of the local platform, the other one emulated. */
 describe.sequential("both architectures at once", () => {
   let checkout: Checkout;

@@ -3,6 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BootRecord, Manifest } from "../../release/store/records.js";
 import { Checkout, expectSuccess } from "../e2e/checkout.js";
 
+// Seconds: an emulated machine takes its time.
+process.env["BOOT_TIMEOUT"] ??= "2700";
+
 /** `npm run test:full`: the image that production builds, with Debian's packages in place of Ubuntu's. */
 describe.sequential("the full image", () => {
   let checkout: Checkout;
