@@ -1,8 +1,9 @@
-import { cp, mkdir, mkdtemp, realpath, rm, symlink } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { expect } from "vitest";
+import { parseDocument } from "yaml";
 import { imageName, type Architecture } from "../../release/store/keys.js";
 import { duration, say } from "../../release/process/progress.js";
 import type { BootRecord, Manifest } from "../../release/store/records.js";
@@ -68,6 +69,14 @@ export class Checkout {
     await this.git("add", "-A");
     await this.git("commit", "--quiet", "-m", message);
     return this.git("rev-parse", "HEAD");
+  }
+
+  /** Sets a key of the local stack, in its file: before the first `npm start` there is no stack for `pulumi config`. */
+  async configure(key: string, value: unknown): Promise<void> {
+    const file = this.file("Pulumi.local.yaml");
+    const stack = parseDocument(await readFile(file, "utf8"));
+    stack.setIn(["config", `runner-images:${key}`], value);
+    await writeFile(file, stack.toString());
   }
 
   /** The commit whose image `npm start` builds. */

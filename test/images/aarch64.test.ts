@@ -20,20 +20,7 @@ describe.sequential("both architectures at once", () => {
   });
 
   it("are built, published and booted side by side, and the pointer moves when both are complete", async () => {
-    for (const [index, arch] of architectures.entries())
-      expectSuccess(
-        await checkout.npm(
-          "run",
-          "-s",
-          "pulumi",
-          "--",
-          "config",
-          "set",
-          "--path",
-          `architectures[${index}]`,
-          arch,
-        ),
-      );
+    await checkout.configure("architectures", [...architectures]);
     expectSuccess(await checkout.npm("start"));
 
     for (const arch of architectures) {

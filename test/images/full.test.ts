@@ -20,7 +20,7 @@ describe.sequential("the full image", () => {
   });
 
   it("is built, published and booted by one line of config, and everything in it answers in the guest", async () => {
-    expectSuccess(await checkout.npm("run", "-s", "pulumi", "--", "config", "set", "profile", "full"));
+    await checkout.configure("profile", "full");
     expectSuccess(await checkout.npm("start"));
 
     const manifest = await checkout.served<Manifest>("x86_64", "json");
