@@ -104,6 +104,22 @@ describe("the contents", () => {
   });
 });
 
+describe("what the replaced image holds", () => {
+  it("is proven in the guest by contents and boot checks that there are", () => {
+    const { contents } = inputs.parse(JSON.parse(read("inputs.json")));
+    const checks = read("../release/boot/boot-checks.ts");
+    const [, rows = ""] = read("README.md").split(/^\| there .*\n.*\n/m);
+    const proofs = rows
+      .split("\n\n", 1)[0]!
+      .split("\n")
+      .map((row) => row.split("|")[3]!);
+    expect(proofs.length).toBeGreaterThan(10);
+    const names = proofs.flatMap((proof) => [...proof.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
+    const known = [...contents.small, ...contents.full].map(({ name }) => name);
+    expect(names.filter((name) => !known.includes(name) && !checks.includes(`"${name}"`))).toEqual([]);
+  });
+});
+
 describe("the scripts", () => {
   const scripts = readdirSync(new URL("scripts/", image)).sort();
   const numbered = scripts.filter((name) => /^\d/.test(name));
