@@ -32,7 +32,7 @@ import { buildFacts, type BootStages, type BuildFacts } from "../release/store/r
 import { parseJson } from "../release/store/store.js";
 import { median } from "./median.js";
 
-const rounds = 5;
+const rounds = 3;
 const promised = { time: 1.0, size: 0.95 };
 const arch = "x86_64";
 const patienceMs = 600_000;
