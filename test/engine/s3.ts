@@ -141,9 +141,9 @@ export async function interpose(
   };
 }
 
-/** Waits for a condition, at most ten seconds. */
+/** Waits for a condition, at most a minute, on a machine that may be busy. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 60_000;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`never came true: ${condition.toString()}`);
     await sleep(20);
