@@ -140,7 +140,7 @@ const uploadRetries = 1;
  * Compresses, hashes and uploads a disk in one pass.
  * @returns null where another publisher was faster: its disk counts, since no two builds are alike
  */
-async function uploadDisk(store: S3Store, image: Image, built: BuiltImage): Promise<Digests | null> {
+export async function uploadDisk(store: S3Store, image: Image, built: BuiltImage): Promise<Digests | null> {
   await requireTools(["zstd"]);
   const { size } = await stat(built.path);
   const metadata = { [factsMetadata]: asciiJson(built.facts) };
