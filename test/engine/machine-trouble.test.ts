@@ -67,31 +67,63 @@ describe("make -C image, where it cannot build, says why in one line and makes n
     return make.stderr.split("\n").find((line) => line.startsWith("error: ")) ?? make.stderr;
   }
 
+  async function editInputs(edit: (inputs: Inputs) => void): Promise<void> {
+    const file = path.join(image, "inputs.json");
+    const inputs = JSON.parse(await readFile(file, "utf8")) as Inputs;
+    edit(inputs);
+    await writeFile(file, JSON.stringify(inputs));
+  }
+  interface Inputs extends Record<"ubuntu" | "runner", { x86_64: { url: string } }> {
+    ubuntu: { x86_64: { url: string }; snapshot: string };
+    tools: Record<"aws-cli", { x86_64: [{ url: string }] }>;
+  }
+
   /** Serves another file than the one that is pinned. */
   async function withWrongDownload(edit: (inputs: Inputs, url: string) => void, work: () => Promise<void>) {
     const server = createServer((_, response) => response.end("not what was pinned"));
     await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
     try {
-      const file = path.join(image, "inputs.json");
-      const inputs = JSON.parse(await readFile(file, "utf8")) as Inputs;
-      edit(inputs, `http://127.0.0.1:${(server.address() as AddressInfo).port}/file`);
-      await writeFile(file, JSON.stringify(inputs));
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/file`;
+      await editInputs((inputs) => edit(inputs, url));
       await work();
     } finally {
       server.close();
     }
   }
-  type Inputs = Record<"ubuntu" | "runner", { x86_64: { url: string } }>;
 
   it("for a base image with a wrong checksum", () =>
     withWrongDownload(
       (inputs, url) => (inputs.ubuntu.x86_64.url = url),
+      async () => {
+        const settings = ["BASE=ubuntu", "PROFILE=small", "RUNNER=fixture"];
+        expect(await refusal("x86_64-emul", settings)).toMatch(
+          /wrong checksum: http.* is not the file of sha256/,
+        );
+      },
+    ));
+
+  it("for a tool with a wrong checksum", () =>
+    withWrongDownload(
+      (inputs, url) => (inputs.tools["aws-cli"].x86_64[0].url = url),
       async () => {
         expect(await refusal("x86_64-emul", ["BASE=ubuntu", "RUNNER=fixture"])).toMatch(
           /wrong checksum: http.* is not the file of sha256/,
         );
       },
     ));
+
+  it("for a profile that there is none of", async () => {
+    expect(await refusal("x86_64-emul", ["BASE=debian", "PROFILE=tiny"])).toMatch(
+      /PROFILE is 'tiny'; it must be small or full/,
+    );
+  });
+
+  it("for a snapshot from before the base image", async () => {
+    await editInputs((inputs) => (inputs.ubuntu.snapshot = "20200101T000000Z"));
+    expect(await refusal("x86_64-emul", ["BASE=ubuntu"])).toMatch(
+      /ubuntu\.snapshot in inputs\.json is 20200101T000000Z, older than the base ubuntu-.*: npm run pins/,
+    );
+  });
 
   it("for a runner with a wrong checksum", () =>
     withWrongDownload(
