@@ -115,7 +115,7 @@ prepare_base() {
     say "building the base image $base_name (log: image/$work/base.log)"
     if ! run debian-base/build.sh "$base_image" > "$work/base.log" 2>&1; then
       tail -n 20 "$work/base.log" >&2
-      fail "the base image could not be built: $(grep --only-matching --max-count=1 'E: .*' "$work/base.log" || echo 'see above') (whole log: image/$work/base.log)"
+      fail "the base image could not be built: $(grep --max-count=1 '^E: ' "$work/base.log" || echo 'see above') (whole log: image/$work/base.log)"
     fi
   fi
 }

@@ -45,7 +45,7 @@ ROOT_UUID=$(cat /proc/sys/kernel/random/uuid)
 export ROOT_UUID
 # As root also its temporary files; otherwise it needs a folder which its subordinate users can reach.
 if [[ $EUID == 0 ]]; then export TMPDIR=$work; fi
-run mmdebstrap --quiet --variant=minbase --architectures="$dpkg_arch" --format=tar --skip=output/dev \
+run mmdebstrap --variant=minbase --architectures="$dpkg_arch" --format=tar --skip=output/dev \
   --include="$(IFS=,; echo "${packages[*]} ${boot_packages[*]}" | tr ' ' ,)" \
   --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' "${apt_options[@]}" \
   --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \

@@ -75,6 +75,7 @@ describe("make -C image, where it cannot build, says why in one line and makes n
   }
   interface Inputs extends Record<"ubuntu" | "runner", { x86_64: { url: string } }> {
     ubuntu: { x86_64: { url: string }; snapshot: string };
+    contents: { small: { name: string; for: string; packages: string[]; check: string }[] };
     tools: Record<"aws-cli", { x86_64: [{ url: string }] }>;
   }
 
@@ -122,6 +123,14 @@ describe("make -C image, where it cannot build, says why in one line and makes n
     await editInputs((inputs) => (inputs.ubuntu.snapshot = "20200101T000000Z"));
     expect(await refusal("x86_64-emul", ["BASE=ubuntu"])).toMatch(
       /ubuntu\.snapshot in inputs\.json is 20200101T000000Z, older than the base ubuntu-.*: npm run pins/,
+    );
+  });
+
+  it("for a package that the distribution does not have", async () => {
+    const content = { name: "none", for: "a test", packages: ["no-such-package"], check: "true" };
+    await editInputs((inputs) => inputs.contents.small.push(content));
+    expect(await refusal("x86_64-emul", ["BASE=debian", "PROFILE=small", "RUNNER=fixture"])).toMatch(
+      /the base image could not be built: E: Unable to locate package no-such-package/,
     );
   });
 
