@@ -111,7 +111,7 @@ export function checkBoot(expected: Expected, seen: Seen, outcome: Outcome): Che
     }),
     ...(expected.checksContents ? [checkContents(seen)] : []),
     inside("build user is gone", ({ users }) => [users.every((user) => user === runnerUser), list(users)]),
-    inside("nothing that no image may hold", ({ hygiene }) => checkHygiene(hygiene)),
+    inside("nothing that no image may hold", ({ hygiene }) => checkHygiene(hygiene, expected)),
     check(
       expected.runner === "fixture" ? "powered off by itself" : "powered off when asked by ACPI",
       isPowerOff(outcome),
@@ -202,8 +202,12 @@ function checkContents({ contents }: Seen): Check {
 }
 
 /** The image's lint, once more after the job: what the disk did not have is not there in the guest either. */
-function checkHygiene(hygiene: BootReport["hygiene"]): [passed: boolean, seen: string] {
-  if (hygiene === undefined) return [true, "not reported"];
+function checkHygiene(
+  hygiene: BootReport["hygiene"],
+  { checksContents }: Expected,
+): [passed: boolean, seen: string] {
+  // Images that do not check their contents are of before there was such a report; of any other a silence is a finding.
+  if (hygiene === undefined) return [!checksContents, "not reported"];
   const findings = judgeGuest(hygiene);
   return [findings.length === 0, findings.length === 0 ? "none" : printable(summarize(findings))];
 }

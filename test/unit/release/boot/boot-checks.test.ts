@@ -64,12 +64,19 @@ describe("a boot", () => {
 
   it("passes with an image of before, which does not say what the rules of a disk are about", () => {
     const saw = seen({ hygiene: undefined });
-    expect(judge({ seen: saw })).toEqual({ failed: [], reason: null });
-    expect(checkBoot(expected, saw, ended())).toContainEqual({
+    const old = { ...expected, checksContents: false };
+    expect(judge({ expected: old, seen: saw })).toEqual({ failed: [], reason: null });
+    expect(checkBoot(old, saw, ended())).toContainEqual({
       name: "nothing that no image may hold",
       passed: true,
       seen: "not reported",
     });
+  });
+
+  it("fails where an image of today is silent about what the rules of a disk are about", () => {
+    expect(judge({ seen: seen({ hygiene: undefined }) }).failed).toEqual([
+      "nothing that no image may hold: not reported",
+    ]);
   });
 
   it("passes with the real runner when it called its service, though it was ended from outside", () => {
