@@ -3,9 +3,9 @@
  * its login prompt; the same machine, disks of the same size, taken in turns. Promise: at most 1.0 times the time (median). And what a
  * host downloads: the image in its published form, against the base compressed the same way. Promise: at most 0.95 times the bytes.
  *
- * The base boots as it came, as on a host that wants a machine to log in to: it finds no datasource for cloud-init, grows its disk,
- * makes its host keys, and asks for a login on the serial console. Sizes are compared where the base has the same packages: that is
- * `debian`, which is built with them.
+ * The base boots as a distribution made it, as on a host that wants a machine to log in to: it finds no datasource for cloud-init, grows
+ * its disk, makes its host keys, and asks for a login on the serial console. `debian` is made anew for that, since builds give it the
+ * image's own initrd and boot loader settings. Sizes are compared where the base has the same packages: that is `debian` too.
  *
  * Usage: tsx bench/boot.ts [image/build/ubuntu-x86_64.qcow2], as `make -C image` leaves it
  * Default: the image that `npm start` made live.
@@ -26,7 +26,7 @@ import { createOverlay, startVm, writeCredential, type RunningVm } from "../rele
 import { compressDisk, type Digests } from "../release/build/compress.js";
 import { fetchImage, fetchManifest } from "../release/host/fetch.js";
 import { UserError } from "../release/process/errors.js";
-import { lastLines } from "../release/process/run.js";
+import { lastLines, run } from "../release/process/run.js";
 import { say } from "../release/process/progress.js";
 import { buildFacts, type BootStages, type BuildFacts } from "../release/store/records.js";
 import { parseJson } from "../release/store/store.js";
@@ -95,11 +95,19 @@ async function findImage(given: string | undefined): Promise<{ disk: string; fac
   return { disk, facts: (await fetchManifest({ url, commit, arch })).build };
 }
 
-/** The very base, where builds keep it. @throws UserError where it is not there any more, or not the same */
+/** @throws UserError where Ubuntu's is not in a cache any more, or not the same */
 async function findBase({ base }: BuildFacts): Promise<{ disk: string; bytes: number }> {
+  if (base.kind === "debian") {
+    say("building the base with the distribution's own boot settings ...");
+    const disk = path.join(folder, "base.qcow2");
+    await run(path.join(checkout, "image", "debian-base", "build.sh"), [disk], {
+      env: { ARCH: arch, BOOT_SETTINGS: "distribution" },
+      log: path.join(checkout, "image", "build", "bench-base.log"),
+    });
+    return { disk, bytes: (await compressed(disk)).compressed.bytes };
+  }
   for (const cache of [platformPaths().cache, path.join(checkout, "image", "build", "cache")]) {
-    const names = await readdir(cache).catch(() => []);
-    const name = names.find((name) => name === `${base.name}-${arch}.qcow2` || name.startsWith(base.sha256));
+    const name = (await readdir(cache).catch(() => [])).find((name) => name.startsWith(base.sha256));
     if (name === undefined) continue;
     const disk = path.join(cache, name);
     const digests = await compressed(disk);

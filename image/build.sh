@@ -107,7 +107,7 @@ prepare_base() {
     return
   fi
   local recipe
-  recipe=$({ cat debian-base/* machine.sh files/etc/systemd/network/*; input .debian; packages small; echo "$ARCH"; } |
+  recipe=$({ cat debian-base/* machine.sh files/etc/systemd/network/* files/etc/initramfs-tools/*/* files/etc/default/*/*; input .debian; packages small; echo "$ARCH"; } |
     sha256sum | cut -c 1-16)
   base_name=debian-$(input .debian.suite)-$recipe
   base_image=$CACHE_DIR/$base_name-$ARCH.qcow2
