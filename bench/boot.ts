@@ -22,7 +22,13 @@ import { readConsoleEnd } from "../release/boot/boot-console.js";
 import { startBootService } from "../release/boot/boot-service.js";
 import { readStages, stagesText } from "../release/boot/boot-stages.js";
 import { hardware, vmDiskBytes } from "../release/boot/boot-test.js";
-import { createOverlay, startVm, writeCredential, type RunningVm } from "../release/boot/qemu.js";
+import {
+  createOverlay,
+  startVm,
+  writeCredential,
+  type RunningVm,
+  type VirtualMachine,
+} from "../release/boot/qemu.js";
 import { compressDisk, type Digests } from "../release/build/compress.js";
 import { fetchImage, fetchManifest } from "../release/host/fetch.js";
 import { UserError } from "../release/process/errors.js";
@@ -127,7 +133,7 @@ async function compressed(disk: string): Promise<Digests> {
 
 /** @returns seconds */
 async function bootToPrompt(backing: string, { virtualSize }: BuildFacts): Promise<number> {
-  return await withVm(backing, virtualSize, [], async (vm, startedAt) => {
+  return await withVm(backing, virtualSize, { credentials: [] }, async (vm, startedAt) => {
     while (!/ login: /.test(await readConsoleEnd(consoleLog)))
       if ((await Promise.race([vm.ended, delay(lookMs)])) !== undefined)
         throw await endedEarly("the base's login prompt");
@@ -151,18 +157,23 @@ async function bootToCall(
       await writeCredential(folder, "gha-jitconfig-url", service.jitConfigUrl),
       await writeCredential(folder, "gha-boot-report-url", service.reportUrl),
     ];
-    return await withVm(backing, virtualSize, credentials, async (vm, startedAt) => {
-      // As in the boot test: images without a profile do not check their contents.
-      const done = [service.runnerCalled, ...(profile === undefined ? [] : [service.contentsChecked])];
-      if (kind === "github") void Promise.all(done).then(vm.powerdown);
-      await vm.ended;
-      const { runnerCall } = service.seen;
-      if (runnerCall === null) throw await endedEarly("the runner's first call");
-      return {
-        seconds: (runnerCall.getTime() - startedAt.getTime()) / 1000,
-        stages: readStages(startedAt, service.seen),
-      };
-    });
+    return await withVm(
+      backing,
+      virtualSize,
+      { credentials, service: service.port },
+      async (vm, startedAt) => {
+        // As in the boot test: images without a profile do not check their contents.
+        const done = [service.runnerCalled, ...(profile === undefined ? [] : [service.contentsChecked])];
+        if (kind === "github") void Promise.all(done).then(vm.powerdown);
+        await vm.ended;
+        const { runnerCall } = service.seen;
+        if (runnerCall === null) throw await endedEarly("the runner's first call");
+        return {
+          seconds: (runnerCall.getTime() - startedAt.getTime()) / 1000,
+          stages: readStages(startedAt, service.seen),
+        };
+      },
+    );
   } finally {
     await service.close();
   }
@@ -172,7 +183,7 @@ async function bootToCall(
 async function withVm<T>(
   backing: string,
   virtualSize: number,
-  credentials: string[],
+  own: Pick<VirtualMachine, "credentials" | "service">,
   work: (vm: RunningVm, startedAt: Date) => Promise<T>,
 ): Promise<T> {
   const copy = path.join(folder, "disk.qcow2");
@@ -180,7 +191,7 @@ async function withVm<T>(
   await rm(consoleLog, { force: true });
   await createOverlay(backing, copy, vmDiskBytes(virtualSize));
   const startedAt = new Date();
-  const vm = startVm({ arch, accelerator, ...hardware, disk: copy, credentials, console: consoleLog });
+  const vm = startVm({ arch, accelerator, ...hardware, disk: copy, console: consoleLog, ...own });
   const patience = setTimeout(() => void vm.kill(), patienceMs);
   try {
     return await work(vm, startedAt);

@@ -40,6 +40,8 @@ export const bootReport = z.object({
   runnerExit: z.number().int().nullable(),
   /** Accounts with a login shell, the system's own left out. */
   users: z.array(z.string()),
+  /** What the guest could reach and must not (`Seen.trespasses`), each as `<address>:<port>`. Older images do not try. */
+  reached: z.array(z.string()).optional(),
   /** What the rules of a disk are about. Older images do not tell. */
   hygiene: guestFacts.optional(),
 });
@@ -111,6 +113,9 @@ export function checkBoot(expected: Expected, seen: Seen, outcome: Outcome): Che
     }),
     ...(expected.checksContents ? [checkContents(seen)] : []),
     inside("build user is gone", ({ users }) => [users.every((user) => user === runnerUser), list(users)]),
+    inside("neither this machine nor the network can be reached", ({ reached }) =>
+      checkIsolation(reached, seen, expected),
+    ),
     inside("nothing that no image may hold", ({ hygiene }) => checkHygiene(hygiene, expected)),
     check(
       expected.runner === "fixture" ? "powered off by itself" : "powered off when asked by ACPI",
@@ -210,6 +215,17 @@ function checkHygiene(
   if (hygiene === undefined) return [!checksContents, "not reported"];
   const findings = judgeGuest(hygiene);
   return [findings.length === 0, findings.length === 0 ? "none" : printable(summarize(findings))];
+}
+
+/** The guest tells what it reached; a guest that does not tell is seen at the other end. */
+function checkIsolation(
+  reached: BootReport["reached"],
+  { trespasses }: Seen,
+  { checksContents }: Expected,
+): [passed: boolean, seen: string] {
+  if (reached === undefined && trespasses.length === 0) return [!checksContents, "not tried"];
+  const all = [...new Set([...(reached ?? []), ...trespasses])];
+  return [all.length === 0, all.length === 0 ? "tried" : `reached ${list(all)}`];
 }
 
 function describeReport(seen: Seen, parsed: z.ZodSafeParseResult<BootReport>): string {

@@ -1,11 +1,13 @@
 import { generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer as createTcpServer, type AddressInfo, type Server } from "node:net";
+import { networkInterfaces } from "node:os";
 import type { Manifest } from "../store/records.js";
+import { guestService } from "./qemu.js";
 
-/** Where QEMU's user networking shows the host's loopback interface to the guest. */
-const guestHost = "10.0.2.2";
+/** Where QEMU's user network, were it not closed, would show the host's loopback interface to the guest. */
+const hostLoopback = "10.0.2.2";
 const maxBodyBytes = 1024 * 1024;
 
 /** The job: says who runs it, and that this user can write to the disk. */
@@ -27,11 +29,15 @@ export interface Seen {
   jobResult: { at: Date; exit: string; output: string } | null;
   /** What the image's contents answered, as it came (image/, /usr/lib/runner-image/check-contents). */
   contents: unknown;
+  /** Connections, of whomever, to what the guest must not reach: `<address>:<port>` as the guest would name it. */
+  trespasses: string[];
   /** The boot report as it came: JSON, or undefined where it was none. */
   report: { at: Date; content: unknown } | null;
 }
 
 export interface BootService {
+  /** The port it listens on, which the guest is to reach as `guestService`. */
+  port: number;
   /** For the credential `gha-jitconfig-url`, as the guest sees it. */
   jitConfigUrl: string;
   /** For the credential `gha-boot-report-url`, as the guest sees it. */
@@ -46,7 +52,9 @@ export interface BootService {
 
 /**
  * Plays the services around one VM, on a loopback port: hands out the just-in-time runner configuration exactly
- * once, gives the fixture runner its job, takes the boot report, and notes when the real runner calls.
+ * once, gives the fixture runner its job, takes the boot report, and notes when the real runner calls. Beside it listens what the guest
+ * must not reach, and is asked to try: a port of the loopback interface, and one of this machine's address on its own network, which
+ * stands for everything outside.
  */
 export async function startBootService(runner: Manifest["build"]["runner"]["kind"]): Promise<BootService> {
   const seen: Seen = {
@@ -54,6 +62,7 @@ export async function startBootService(runner: Manifest["build"]["runner"]["kind
     runnerCall: null,
     jobResult: null,
     contents: null,
+    trespasses: [],
     report: null,
   };
   const paths = { credential: secretPath(), runner: secretPath(), report: secretPath() };
@@ -65,9 +74,19 @@ export async function startBootService(runner: Manifest["build"]["runner"]["kind
   const server = createServer((request, response) => {
     answer(request, response).catch(() => response.destroy());
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const base = `http://${guestHost}:${(server.address() as AddressInfo).port}`;
+  const port = await listen(server, "127.0.0.1");
+  const forbidden: string[] = [];
+  const traps: Server[] = [];
+  for (const [address, guestAddress] of [["127.0.0.1", hostLoopback], ...outsideAddresses()] as const) {
+    const trap = createTcpServer((socket) => {
+      seen.trespasses.push(`${guestAddress}:${trapPort}`);
+      socket.destroy();
+    });
+    const trapPort = await listen(trap, address);
+    traps.push(trap);
+    forbidden.push(`${guestAddress} ${trapPort}\n`);
+  }
+  const base = `http://${guestService}`;
   const runnerUrl = `${base}${paths.runner}`;
   const jitConfig = runner === "fixture" ? fixtureJitConfig(runnerUrl) : githubJitConfig(runnerUrl);
 
@@ -93,6 +112,8 @@ export async function startBootService(runner: Manifest["build"]["runner"]["kind
         seen.jobResult = { at: now, exit: new URLSearchParams(query).get("exit") ?? "", output };
         return send(response, 204);
       }
+      case `GET ${paths.report}`:
+        return send(response, 200, forbidden.join(""));
       case `POST ${paths.report}`: {
         const content = json(await body(request));
         if (content !== null && typeof content === "object" && "contents" in content) {
@@ -109,6 +130,7 @@ export async function startBootService(runner: Manifest["build"]["runner"]["kind
   }
 
   return {
+    port,
     jitConfigUrl: `${base}${paths.credential}?x=1`,
     reportUrl: `${base}${paths.report}?x=1`,
     seen,
@@ -116,10 +138,26 @@ export async function startBootService(runner: Manifest["build"]["runner"]["kind
     contentsChecked,
     close: async () => {
       server.closeAllConnections();
-      server.close();
-      await once(server, "close");
+      for (const each of [server, ...traps]) {
+        each.close();
+        await once(each, "close");
+      }
     },
   };
+}
+
+/** @returns the port */
+async function listen(server: Server, address: string): Promise<number> {
+  server.listen(0, address);
+  await once(server, "listening");
+  return (server.address() as AddressInfo).port;
+}
+
+/** This machine's first address on a network, if it is on one: twice, since a guest that gets out sees it as it is. */
+function outsideAddresses(): [address: string, guestAddress: string][] {
+  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  const outside = addresses.find(({ family, internal }) => family === "IPv4" && !internal)?.address;
+  return outside === undefined ? [] : [[outside, outside]];
 }
 
 /** A path that nobody can guess. */

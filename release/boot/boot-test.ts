@@ -112,6 +112,7 @@ async function boot(
         disk,
         credentials,
         console: consoleLog,
+        service: service.port,
       });
       if (expected.runner === "github") {
         const done = [service.runnerCalled, ...(expected.checksContents ? [service.contentsChecked] : [])];

@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { UserError } from "../process/errors.js";
 import type { Architecture } from "../store/keys.js";
@@ -18,7 +19,13 @@ export interface VirtualMachine {
   credentials: string[];
   /** Where its serial console goes; made afresh. */
   console: string;
+  /** A port of this machine's loopback interface, which the guest reaches as `guestService`: all of the network that it has. */
+  service?: number;
 }
+
+/** Where a guest finds its service: an address of QEMU's user network that nothing else has. */
+export const guestService = "10.0.2.100";
+const relay = fileURLToPath(new URL("relay.sh", import.meta.url));
 
 export function qemuBinary<A extends Architecture>(arch: A): `qemu-system-${A}` {
   return `qemu-system-${arch}`;
@@ -53,7 +60,7 @@ export function qemuArguments(vm: VirtualMachine): string[] {
     ...["-smp", String(vm.cpus), "-m", String(vm.memoryMb)],
     // The disk is thrown away afterwards: nothing in it has to survive a crash of the host.
     ...["-drive", `file=${escape(vm.disk)},format=qcow2,if=virtio,cache=unsafe,discard=unmap`],
-    ...["-netdev", "user,id=network", "-device", "virtio-net-pci,netdev=network"],
+    ...["-netdev", network(vm.service), "-device", "virtio-net-pci,netdev=network"],
     ...["-device", "virtio-rng-pci"],
     ...vm.credentials.flatMap((file) => ["-smbios", `type=11,path=${escape(file)}`]),
     ...["-display", "none"],
@@ -62,6 +69,19 @@ export function qemuArguments(vm: VirtualMachine): string[] {
     // A guest that restarts instead of powering off has to end as well.
     "-no-reboot",
   ];
+}
+
+/**
+ * QEMU's user network, closed: without `restrict` it shows a guest this machine's loopback interface as 10.0.2.2, where anything may
+ * listen, and lets it out. Forwarding that was asked for stays: https://www.qemu.org/docs/master/system/invocation.html (guestfwd). Of
+ * its two forms, the one that starts a command for each connection: the other one mixes them.
+ */
+function network(service: number | undefined): string {
+  const user = "user,id=network,restrict=on";
+  if (service === undefined) return user;
+  // Taken apart by glib as a shell would.
+  const command = `'${relay.replaceAll("'", String.raw`'\''`)}' ${service}`;
+  return `${user},guestfwd=tcp:${guestService}:80-cmd:${escape(command)}`;
 }
 
 /** In a QEMU option a comma separates, and two are one. */

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { appendFile, readFile, writeFile } from "node:fs/promises";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { BootRecord } from "../../release/store/records.js";
 import { Checkout, expectSuccess } from "./checkout.js";
 
 interface Inputs {
@@ -49,6 +50,12 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
     expect(run.stdout).toContain(`${url}/latest`);
     expect(run.stdout).toMatch(/pulumi -- config set latest/);
     expect(await served("latest")).toBe(`${first}\n`);
+  });
+
+  it("was booted where it could reach neither this machine nor the network, and tried to", async () => {
+    const { checks } = await checkout.served<BootRecord>("x86_64", "boot.json");
+    const name = "neither this machine nor the network can be reached";
+    expect(checks).toContainEqual({ name, passed: true, seen: "tried" });
   });
 
   it("serves a disk whose decompressed bytes have the published sha256, with the headers hosts rely on", async () => {

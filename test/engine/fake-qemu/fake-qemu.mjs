@@ -101,6 +101,7 @@ await call(
     build: { commit, arch, machineId: id(), hostKeys: [`SHA256:${id()}`] },
     runnerExit: runner.fixture ? exit : null,
     users: ["gha"],
+    reached: [],
     hygiene: {
       passwd: "root:x:0:0:root:/root:/bin/bash\ngha:x:1000:1000::/gha:/bin/bash\n",
       shadow: "root:*:20000::::::\ngha:!:20000::::::\n",
@@ -150,9 +151,10 @@ function tell(line) {
   appendFileSync(consoleLog, `${line}\r\n`);
 }
 
-/** The guest sees the host's loopback interface as 10.0.2.2. */
+/** What the guest reaches is a port of the host's loopback interface: the last word of the netdev's command. */
 async function call(method, url, body) {
-  const response = await fetch(url.replace("//10.0.2.2:", "//127.0.0.1:"), { method, body });
+  const [, address, port] = /guestfwd=tcp:([\d.]+):80-cmd:.* (\d+)$/.exec(valuesOf("-netdev")[0]);
+  const response = await fetch(url.replace(`//${address}/`, `//127.0.0.1:${port}/`), { method, body });
   if (!response.ok) throw new Error(`${method} ${url} answered ${response.status}`);
   return await response.text();
 }

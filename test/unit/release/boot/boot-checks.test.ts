@@ -29,6 +29,7 @@ function seen(changes: Partial<BootReport> = {}): Seen {
     runnerCall: at,
     jobResult: { at, exit: "0", output: "user=gha\n" },
     contents: [{ name: "jq", passed: true, seen: "jq-1.7" }],
+    trespasses: [],
     report: { at, content: { ...report, ...changes } },
   };
 }
@@ -37,6 +38,7 @@ const nothingSeen: Seen = {
   runnerCall: null,
   jobResult: null,
   contents: null,
+  trespasses: [],
   report: null,
 };
 
@@ -79,6 +81,21 @@ describe("a boot", () => {
     ]);
   });
 
+  it("fails where something was reached that the guest does not tell of", () => {
+    const saw: Seen = { ...seen({}), trespasses: ["10.0.2.2:4711"] };
+    expect(judge({ seen: saw }).failed).toEqual([
+      "neither this machine nor the network can be reached: reached 10.0.2.2:4711",
+    ]);
+  });
+
+  it("passes with an image of before, which does not try, where nothing was reached", () => {
+    const old = { ...expected, checksContents: false };
+    expect(judge({ expected: old, seen: seen({ reached: undefined }) })).toEqual({
+      failed: [],
+      reason: null,
+    });
+  });
+
   it("passes with the real runner when it called its service, though it was ended from outside", () => {
     const saw: Seen = { ...seen({ runnerExit: null }), jobResult: null };
     expect(judge({ expected: github, seen: saw })).toEqual({ failed: [], reason: null });
@@ -99,6 +116,16 @@ describe("a boot", () => {
     ],
     ["the machine-id is the build's", { machineId: "2".repeat(32) }, "fresh machine-id: the build's"],
     ["the machine-id is empty", { machineId: "" }, "fresh machine-id: "],
+    [
+      "the guest reached this machine",
+      { reached: ["10.0.2.2:4711"] },
+      "neither this machine nor the network can be reached: reached 10.0.2.2:4711",
+    ],
+    [
+      "the guest did not try to reach anything",
+      { reached: undefined },
+      "neither this machine nor the network can be reached: not tried",
+    ],
     ["a unit failed", { failedUnits: ["a.service", "b.service"] }, "no failed units: a.service, b.service"],
     [
       "the runner started before the disk was grown",
@@ -137,7 +164,7 @@ describe("a boot", () => {
     const { failed, reason } = judge({ seen: seen(changes) });
     expect(failed).toHaveLength(1);
     expect(failed[0]).toContain(text);
-    expect(reason).toMatch(/^1 of 14 checks failed: /);
+    expect(reason).toMatch(/^1 of 15 checks failed: /);
   });
 
   it.each<[string, { expected?: Expected; seen?: Seen; outcome?: Outcome }, RegExp]>([
@@ -175,7 +202,7 @@ describe("a boot", () => {
     [
       "no report came",
       { seen: { ...seen(), report: null } },
-      /^9 of 14 checks failed: boot report received \(none came\)|checks failed: boot report received \(none came\)/,
+      /^9 of 15 checks failed: boot report received \(none came\)|checks failed: boot report received \(none came\)/,
     ],
     [
       "the report is no JSON",

@@ -16,6 +16,7 @@ export function bootReportOf(changes: Partial<BootReport> = {}): BootReport {
     build: { commit: "a".repeat(40), arch: "x86_64", machineId: "2".repeat(32), hostKeys: ["SHA256:build"] },
     runnerExit: 0,
     users: ["gha"],
+    reached: [],
     hygiene: {
       passwd: "root:x:0:0:root:/root:/bin/bash\ngha:x:1000:1000::/gha:/bin/bash\n",
       shadow: "root:*:20000::::::\ngha:!:20000::::::\n",

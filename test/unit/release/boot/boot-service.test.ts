@@ -1,13 +1,16 @@
 import { createPrivateKey } from "node:crypto";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { startBootService, type BootService } from "../../../../release/boot/boot-service.js";
+import { guestService } from "../../../../release/boot/qemu.js";
 
 let service: BootService;
 afterEach(() => service.close());
 
-/** What the guest sees as 10.0.2.2 is this machine's loopback interface. */
+/** What the guest sees as an address of its own is a port of this machine's loopback interface. */
 function asSeenHere(url: string): string {
-  return url.replace("//10.0.2.2:", "//127.0.0.1:");
+  return url.replace(`//${guestService}/`, `//127.0.0.1:${service.port}/`);
 }
 
 async function call(url: string, init?: RequestInit): Promise<{ status: number; text: string }> {
@@ -34,7 +37,7 @@ describe("the boot service", () => {
 
   it("takes garbage after the query string, which QEMU before 10 leaves there", async () => {
     service = await startBootService("fixture");
-    expect(service.jitConfigUrl).toMatch(/^http:\/\/10\.0\.2\.2:\d+\/[0-9a-f]{32}\?x=1$/);
+    expect(service.jitConfigUrl).toMatch(/^http:\/\/10\.0\.2\.100\/[0-9a-f]{32}\?x=1$/);
     expect((await call(`${service.jitConfigUrl}%00%ff?&garbage`)).status).toBe(200);
   });
 
@@ -75,8 +78,22 @@ describe("the boot service", () => {
       runnerCall: null,
       jobResult: null,
       contents: null,
+      trespasses: [],
       report: null,
     });
+  });
+
+  it("names what the guest must not reach, and notes who connects to it all the same", async () => {
+    service = await startBootService("fixture");
+    const { text } = await call(service.reportUrl);
+    const targets = text.trimEnd().split("\n");
+    expect(targets[0]).toMatch(/^10\.0\.2\.2 \d+$/);
+    for (const target of targets) {
+      const [address = "", port = ""] = target.split(" ");
+      const socket = connect(Number(port), address === "10.0.2.2" ? "127.0.0.1" : address);
+      await once(socket, "close");
+    }
+    expect(service.seen.trespasses).toEqual(targets.map((target) => target.replace(" ", ":")));
   });
 
   it("does not take a body without end", async () => {

@@ -1,6 +1,9 @@
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { createServer, type AddressInfo } from "node:net";
 import path from "node:path";
+import { execa } from "execa";
 import { describe, expect, it } from "vitest";
 import { resolveAccelerator } from "../../../../release/boot/accelerator.js";
 import type { Architecture } from "../../../../release/store/keys.js";
@@ -35,11 +38,17 @@ describe("the VM", () => {
     expect(values("-bios", { arch: "aarch64" })[0]).toMatch(/QEMU_EFI\.fd$/);
   });
 
-  it("has a virtio disk, a virtio NIC with user networking, and one credential a file", () => {
+  it("has a virtio disk, a virtio NIC on a network without a way out, and one credential a file", () => {
     expect(values("-drive")[0]).toMatch(/^file=\/cache\/disk\.qcow2,.*\bif=virtio\b/);
-    expect(values("-netdev")).toEqual(["user,id=network"]);
+    expect(values("-netdev")).toEqual(["user,id=network,restrict=on"]);
     expect(values("-device")).toContain("virtio-net-pci,netdev=network");
     expect(values("-smbios")).toEqual(["type=11,path=/cache/one", "type=11,path=/cache/two"]);
+  });
+
+  it("reaches one service, wherever this checkout is", () => {
+    expect(values("-netdev", { service: 4711 })[0]).toMatch(
+      /^user,id=network,restrict=on,guestfwd=tcp:10\.0\.2\.100:80-cmd:'\/.*\/release\/boot\/relay\.sh' 4711$/,
+    );
   });
 
   it("uses the host's processor only under KVM", () => {
@@ -54,12 +63,31 @@ describe("the VM", () => {
 
   it("gets a credential in a file that only we can read", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "credential-test-"));
-    const file = await writeCredential(folder, "gha-jitconfig-url", "http://10.0.2.2:1/secret?x=1");
+    const file = await writeCredential(folder, "gha-jitconfig-url", "http://10.0.2.100/secret?x=1");
     expect(await readFile(file, "utf8")).toBe(
-      "io.systemd.credential:gha-jitconfig-url=http://10.0.2.2:1/secret?x=1",
+      "io.systemd.credential:gha-jitconfig-url=http://10.0.2.100/secret?x=1",
     );
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     await rm(folder, { recursive: true });
+  });
+});
+
+describe("relay.sh", () => {
+  it("carries a connection both ways, and ends with it", async () => {
+    const server = createServer((socket) =>
+      socket.on("data", (data) => socket.end(`${data.toString()}back`)),
+    );
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const relay = path.join(import.meta.dirname, "../../../../release/boot/relay.sh");
+    const connection = execa(relay, [String((server.address() as AddressInfo).port)], { buffer: false });
+    connection.stdin.write("there and ");
+    const [answer] = (await once(connection.stdout, "data")) as [Buffer];
+    expect(answer.toString()).toBe("there and back");
+    // As when the guest has closed it.
+    connection.stdin.end();
+    await expect(connection).resolves.toMatchObject({ exitCode: 0 });
+    server.close();
   });
 });
 
