@@ -1,5 +1,14 @@
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
+import {
+  githubIssuer,
+  isDate,
+  parseSigner,
+  readTrust,
+  signerForm,
+  trustEnvironment,
+  type Trust,
+} from "./release/attest/signer.js";
 import { UserError } from "./release/process/errors.js";
 import { architectures } from "./release/store/keys.js";
 
@@ -24,6 +33,17 @@ const common = {
   profile: oneOf("full", "small"),
   runner: oneOf("github", "fixture"),
   accelerator: oneOf("auto", "kvm", "tcg"),
+  signer: z
+    .string()
+    .refine((text) => parseSigner(text) !== null, `must be ${signerForm}`)
+    .optional(),
+  signerIssuer: z.url({ protocol: /^https$/, error: `must be a URL like ${githubIssuer}` }),
+  unsignedUntil: z
+    .string()
+    // Without quotes it is a timestamp to the engine's YAML, which hands it over in Go's words.
+    .transform((text) => text.replace(/ 00:00:00 \+0000 UTC$/, ""))
+    .refine(isDate, "must be a date like 2026-12-31")
+    .optional(),
   // Only the store `aws` has a use for these; with their defaults, they are part of every stack.
   oidcProvider: oneOf("create", "existing"),
   approvals: integer(0, 6, "must be 0 to 6 approving reviews"),
@@ -179,6 +199,10 @@ export interface Config extends Pick<
 > {
   /** The pinned commit; undefined: follow the newest build. */
   latest: string | undefined;
+  /** Whose word is taken on who built an image; null: nobody's is asked for. */
+  trust: Trust | null;
+  /** What the release commands must be given for it. The local platform's own key is not in it, as its store is not (ReadyStore). */
+  trustEnvironment: Record<string, string>;
   store: ReadyStore | AwsStore;
 }
 
@@ -209,8 +233,34 @@ export function parseConfig(values: Record<string, string>, environment: NodeJS.
     profile,
     runner,
     accelerator,
+    ...readTrustConfig(parsed.data, environment),
     store: readStore(parsed.data, values, environment),
   };
+}
+
+/** A stack on AWS believes its repository's deploys; the local platform has a key of its own, and tells it by its environment. */
+function readTrustConfig(
+  given: z.output<typeof schema>,
+  environment: NodeJS.ProcessEnv,
+): Pick<Config, "trust" | "trustEnvironment"> {
+  const { store, signer, signerIssuer, unsignedUntil = null } = given;
+  const configured =
+    signer ?? (store === "aws" ? deployWorkflow(readRepository(given.repository)!) : undefined);
+  if (configured === undefined && store === "existing") return { trust: null, trustEnvironment: {} };
+  if (configured === undefined) {
+    const until = unsignedUntil === null ? {} : { IMAGES_UNSIGNED_UNTIL: unsignedUntil };
+    return {
+      trust: readTrust({ IMAGES_SIGNER: environment["IMAGES_SIGNER"], ...until }),
+      trustEnvironment: until,
+    };
+  }
+  const trust = { signer: parseSigner(configured, signerIssuer)!, unsignedUntil };
+  return { trust, trustEnvironment: trustEnvironment(trust) };
+}
+
+/** What Fulcio calls a job of it: https://github.com/sigstore/fulcio/blob/main/docs/oidc.md (github-workflow). */
+function deployWorkflow({ owner, name }: Repository): string {
+  return `https://github.com/${owner}/${name}/.github/workflows/deploy.yml@refs/heads/main`;
 }
 
 function readStore(

@@ -54,6 +54,7 @@ async function deploy(root: string): Promise<Outputs> {
     pinned: config.latest,
     architectures: config.architectures,
     calendar,
+    trust: config.trust,
   });
   for (const problem of move.warnings) await pulumi.log.warn(problem);
   if (pulumi.runtime.isDryRun()) {
@@ -62,7 +63,8 @@ async function deploy(root: string): Promise<Outputs> {
     for (const line of lines) await pulumi.log.info(`${billMark}${line}`);
   }
 
-  const { url, environment, ready, ...provisioned } = await place(config.store);
+  const { url, environment: where, ready, ...provisioned } = await place(config.store);
+  const environment = { ...where, ...config.trustEnvironment };
   const outputs = { url, bucket: config.store.bucket, pinned: config.latest ?? "", newest, ...provisioned };
   if (config.store.kind === "aws" && move.isFirst && !process.env.CI) {
     await pulumi.log.warn(

@@ -2,7 +2,7 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { mkdir } from "node:fs/promises";
 import type { PlatformPaths } from "./paths.js";
-import { ensureCredentials } from "./services/credentials.js";
+import { ensureCredentials, ensureSigningKey } from "./services/credentials.js";
 import { assignPorts } from "./services/ports.js";
 import { awsSdkSettings, bucket, region, s3Url } from "./services/s3-server.js";
 import { findEngine } from "./tools/engine.js";
@@ -25,6 +25,7 @@ const passphrase = "runner-images-local";
 export async function platformEnvironment(paths: PlatformPaths): Promise<Record<string, string>> {
   const ports = await assignPorts(paths.run);
   const { publisher } = await ensureCredentials(paths.run);
+  const { file, signer } = await ensureSigningKey(paths.store);
   await mkdir(paths.state, { recursive: true });
   const tools = [await findEngine(paths), await findPacker(paths)]
     .filter((tool) => tool?.startsWith(`${paths.tools}/`))
@@ -42,6 +43,11 @@ export async function platformEnvironment(paths: PlatformPaths): Promise<Record<
     AWS_CONFIG_FILE: "/dev/null",
     AWS_SHARED_CREDENTIALS_FILE: "/dev/null",
     ...awsSdkSettings,
+    IMAGES_SIGNER: signer,
+    ATTESTATION_KEY_FILE: file,
+    // Not of the user's: they would change whom this platform believes.
+    IMAGES_SIGNER_ISSUER: "",
+    IMAGES_UNSIGNED_UNTIL: "",
     RUNNER_IMAGES_CACHE: paths.cache,
     PULUMI_HOME: paths.pulumiHome,
     PULUMI_BACKEND_URL: pathToFileURL(paths.state).href,

@@ -1,5 +1,6 @@
 import path from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { readTrust, signerForm } from "./attest/signer.js";
 import { cancellationExitCode, onCancel } from "./process/cancel.js";
 import { describeError, UserError } from "./process/errors.js";
 import { architectures, commitPattern, type Architecture } from "./store/keys.js";
@@ -35,7 +36,8 @@ const program = new Command("release")
     "after",
     `
 Every option can be given by the environment variable shown with it. The store is reached with the AWS SDK's own variables:
-AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE.
+AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE. Whom to believe that an image was built from its
+commit: IMAGES_SIGNER (${signerForm}), IMAGES_SIGNER_ISSUER, IMAGES_UNSIGNED_UNTIL (a date).
 The result is one JSON line on stdout; progress and errors go to stderr.
 
 Exit codes: 0 done; ${exitCodes.failed} it failed, and one line says why; ${exitCodes.usage} wrong command line; 130, 143 cancelled by SIGINT, SIGTERM; ${exitCodes.bug} a bug.`,
@@ -89,7 +91,14 @@ verb(
       import("./build/publish.js"),
     ]);
     const request = { root, ...options, commit: options.commit ?? (await newestCommit()) };
-    print(await publish(await openStore(bucket), request, build));
+    const keyFile = process.env["ATTESTATION_KEY_FILE"] || undefined;
+    print(
+      await publish(await openStore(bucket), request, {
+        withBuild: build,
+        trust: readTrust(process.env),
+        keyFile,
+      }),
+    );
   });
 
 verb(
@@ -116,7 +125,13 @@ verb(
       import("./store/store.js"),
       import("./boot/boot-record.js"),
     ]);
-    const request = { ...options, cacheDirectory, logDirectory, timeoutMs: timeout * 1000 };
+    const request = {
+      ...options,
+      trust: readTrust(process.env),
+      cacheDirectory,
+      logDirectory,
+      timeoutMs: timeout * 1000,
+    };
     print(await ensureBooted(await openStore(bucket), request));
   });
 
@@ -137,25 +152,29 @@ verb("promote", "Make a commit's image the one that hosts get, once it is proven
     ]);
     const [store, calendar] = await Promise.all([openStore(bucket), readRunnerCalendar()]);
     const request = { commit, seq: seq ?? nextSeq(await readPointer(store), commit), ...options };
-    print(await promote(store, request, calendar));
+    print(await promote(store, request, { calendar, trust: readTrust(process.env) }));
   });
 
 verb(
   "verify",
-  "Prove that a commit's image could go live: all objects, sizes, hashes, boot tests, the runner's age.",
+  "Prove that a commit's image could go live: all objects, sizes, hashes, who built it, boot tests, the runner's age.",
 )
+  .option("--deep", "read every object to its end, the disk included", false)
   .addOption(commitOption().makeOptionMandatory())
   .addOption(architecturesOption())
   .addOption(bucketOption())
   .addHelpText("after", example("verify --commit <commit> --architectures x86_64 --bucket images"))
-  .action(async ({ bucket, commit, architectures }: StoreOptions & { commit: string } & SetOptions) => {
-    const [{ openStore }, { prove }] = await Promise.all([
+  .action(async ({ bucket, commit, architectures, deep }: VerifyOptions) => {
+    const [{ openStore }, { prove }, { findDamage }] = await Promise.all([
       import("./store/store.js"),
       import("./pointer/verify.js"),
+      import("./build/damage.js"),
     ]);
     const [store, calendar] = await Promise.all([openStore(bucket), readRunnerCalendar()]);
-    const { problems, warnings } = await prove(store, commit, architectures, { calendar, now: new Date() });
-    print({ commit, architectures, problems, warnings });
+    const context = { calendar, trust: readTrust(process.env), now: new Date() };
+    const { warnings, origins, ...proof } = await prove(store, commit, architectures, context);
+    const problems = [...proof.problems, ...(deep ? await findDamage(store, commit, architectures) : [])];
+    print({ commit, architectures, problems, warnings, origins });
     if (problems.length > 0) throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
   });
 
@@ -196,7 +215,9 @@ verb("fetch", "Download and verify an image as a VM host would.")
   .addHelpText("after", example("fetch --arch x86_64 --url https://images.example.com"))
   .action(async (options: { commit?: string; arch: Architecture; url: string; directory: string }) => {
     const { fetchImage } = await import("./host/fetch.js");
-    print(await fetchImage(options));
+    const trust = readTrust(process.env);
+    if (trust === null) say("nobody is asked who built it: name its signer by IMAGES_SIGNER");
+    print(await fetchImage({ ...options, trust }));
   });
 
 verb(
@@ -245,6 +266,10 @@ interface BootTestOptions extends StoreOptions, Pick<BuildOptions, "arch" | "acc
   commit: string;
   url: string;
   timeout: number;
+}
+interface VerifyOptions extends StoreOptions, SetOptions {
+  commit: string;
+  deep: boolean;
 }
 interface DiffOptions extends Partial<StoreOptions> {
   url?: string;

@@ -1,7 +1,8 @@
-import { randomBytes } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from "node:crypto";
 import { chmod, mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
+import { keySigner } from "../../release/attest/signer.js";
 import { writeFileAtomically } from "../files.js";
 
 const key = z.object({ accessKeyId: z.string().min(1), secretAccessKey: z.string().min(1) });
@@ -39,4 +40,35 @@ async function readCredentials(file: string): Promise<Credentials | undefined> {
 
 function newKey(accessKeyId: string): AccessKey {
   return { accessKeyId, secretAccessKey: randomBytes(30).toString("base64url") };
+}
+
+/** Signs what this platform builds, so that its images are known from others. */
+export interface SigningKey {
+  /** The private key, in PEM, which only the user can read. */
+  file: string;
+  /** Who that is, as release/attest/signer.ts reads it. */
+  signer: string;
+}
+
+/** The key of this platform, made at the first call; beside the store, since what it signed is there. */
+export async function ensureSigningKey(folder: string): Promise<SigningKey> {
+  const file = path.join(folder, "signing-key.pem");
+  const signer = await readSigner(file);
+  if (signer !== undefined) return { file, signer };
+  // The kind that cosign makes: ECDSA on P-256.
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  await mkdir(folder, { recursive: true });
+  await writeFileAtomically(file, privateKey.export({ format: "pem", type: "pkcs8" }).toString(), {
+    mode: 0o600,
+  });
+  return { file, signer: keySigner(publicKey) };
+}
+
+async function readSigner(file: string): Promise<string | undefined> {
+  try {
+    return keySigner(createPublicKey(createPrivateKey(await readFile(file, "utf8"))));
+  } catch {
+    // Not there yet, or damaged. What the old one signed is not trusted any more.
+    return undefined;
+  }
 }

@@ -1,3 +1,4 @@
+import type { Trust } from "../attest/signer.js";
 import { runBootTest } from "./boot-test.js";
 import { UserError } from "../process/errors.js";
 import { imageName, keys, type Architecture } from "../store/keys.js";
@@ -17,6 +18,7 @@ export interface BootTestRequest {
   /** The console log is kept here. */
   logDirectory: string;
   timeoutMs: number;
+  trust: Trust | null;
 }
 
 /**

@@ -7,6 +7,7 @@ import { awaited, checkBoot, findFailure, type Expected, type Outcome } from "./
 import { findDeath, ownLines, readConsoleEnd, watchConsole } from "./boot-console.js";
 import { startBootService } from "./boot-service.js";
 import { readStages, stagesText } from "./boot-stages.js";
+import type { Trust } from "../attest/signer.js";
 import { UserError } from "../process/errors.js";
 import { fetchImage, fetchManifest } from "../host/fetch.js";
 import { imageName, type Architecture } from "../store/keys.js";
@@ -37,6 +38,8 @@ export interface BootTestOptions {
   logDirectory: string;
   /** How long the VM may run, from the start of QEMU. */
   timeoutMs: number;
+  /** Whose word is taken on who built it, before it is booted; null: nobody's is asked for. */
+  trust: Trust | null;
 }
 
 export interface BootTestResult {
@@ -52,14 +55,14 @@ export interface BootTestResult {
  * @throws UserError when the test cannot be run here: tools missing, KVM demanded but not working, download impossible
  */
 export async function runBootTest(options: BootTestOptions): Promise<BootTestResult> {
-  const { url, commit, arch, cacheDirectory } = options;
+  const { url, commit, arch, cacheDirectory, trust } = options;
   await requireTools([qemuBinary(arch), "qemu-img", "zstd"]);
   const accelerator = await resolveAccelerator(options.accelerator, arch);
   const qemu = { version: await qemuVersion(arch), accelerator };
   const folder = path.resolve(cacheDirectory, "boot-test", `${commit}-${arch}`);
   return await exclusively(folder, `a boot test of ${imageName(arch)}`, async () => {
     const { build } = await fetchManifest({ url, commit, arch });
-    const image = await fetchImage({ url, commit, arch, directory: folder });
+    const image = await fetchImage({ url, commit, arch, directory: folder, trust });
     // From here on nothing in the folder is worth keeping; before, it may be half of a download that can go on.
     try {
       return await boot(options, { folder, image, build, qemu });

@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
-import { mkdir, rm, stat, writeFile } from "node:fs/promises";
+import { createHash, createPrivateKey, createPublicKey } from "node:crypto";
+import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import pRetry from "p-retry";
 import {
@@ -12,6 +12,11 @@ import {
   type BuiltImage,
 } from "./build.js";
 import { compressDisk, measureCompressed, ZstdError, type Digests } from "./compress.js";
+import { objection, signStatement } from "../attest/bundle.js";
+import { proveOrigin } from "../attest/origin.js";
+import { signerText, type Trust } from "../attest/signer.js";
+import { makeStatement } from "../attest/statement.js";
+import { sha256File } from "../host/fetch.js";
 import { withDisk } from "../inspect/disk.js";
 import { lintDisk } from "../inspect/lint.js";
 import { summarize } from "../inspect/rules.js";
@@ -39,20 +44,29 @@ export interface PublishResult {
   seconds: number;
 }
 
+export interface PublishOptions {
+  /** Builds the image first, unless it is published already. */
+  withBuild: boolean;
+  /** Whose word is taken on who built it; null: nobody's is asked for. */
+  trust: Trust | null;
+  /** A private key (PEM) that signs where no attestation came with the disk. */
+  keyFile?: string | undefined;
+}
+
 /**
- * Publishes the image of a commit: disk, its sha256, its bill of materials and, last, the manifest which says that all of it is there. Everything is
- * create-only, so a killed publish is finished by the next one, on any machine. A disk with anything on it that no image may hold is not published.
- * @param withBuild builds the image first, unless it is published already
+ * Publishes the image of a commit: its attestation, disk, sha256, bill of materials and, last, the manifest which says that all of it is
+ * there. Everything is create-only, so a killed publish is finished by the next one, on any machine. Not published is a disk with anything
+ * on it that no image may hold, or that was not built by whom it should be; nor is one that is published already taken for good.
  */
 export async function publish(
   store: S3Store,
   request: BuildRequest,
-  withBuild: boolean,
+  options: PublishOptions,
 ): Promise<PublishResult> {
   const { root, commit, arch } = request;
   const start = Date.now();
   return withBuildDirectory(request, async () => {
-    const [published, found] = await ensurePublished(store, request, withBuild);
+    const [published, found] = await ensurePublished(store, request, options);
     const difference = mismatch(found.build, request);
     if (difference !== null)
       throw new UserError(
@@ -79,21 +93,26 @@ export async function publish(
 async function ensurePublished(
   store: S3Store,
   request: BuildRequest,
-  withBuild: boolean,
+  options: PublishOptions,
 ): Promise<[PublishResult["published"], Manifest]> {
   const { commit, arch } = request;
   const before = await getJson(store, keys.manifest(commit, arch), manifest);
   if (before !== null) {
+    await requireOrigin(store, request, before.disk.sha256, options);
     say(`${imageName(arch)} of ${commit} is published already`);
     return ["before", before];
   }
-  if ((await store.head(keys.disk(commit, arch))) !== null) return ["adopted", await adopt(store, request)];
+  if ((await store.head(keys.disk(commit, arch))) !== null) return ["adopted", await adopt(store, request, options)];
 
-  const image = withBuild ? await buildImage(request) : await requireBuilt(request);
+  await requireSigner(request, options);
+  const image = options.withBuild ? await buildImage(request) : await requireBuilt(request);
   // Before anything is stored.
   const sbom = await inspectDisk(image.path, request);
+  const attested = await attest(store, request, image, options);
   const digests = await uploadDisk(store, request, image);
-  if (digests === null) return ["adopted", await adopt(store, request)];
+  if (digests === null) return ["adopted", await adopt(store, request, options)];
+  if (attested !== null && digests.disk.sha256 !== attested)
+    throw new UserError(`${image.path} was changed while it was published: build it again`);
   return ["now", await describe(store, request, digests, image.facts, sbom)];
 }
 
@@ -114,6 +133,81 @@ async function inspectDisk(qcow2: string, { root, commit, arch }: Image & { root
         `${imageName(arch)} of ${commit} is not published, since it holds what no image may hold: ${summarize(findings)}; mend image/ and commit (all findings: ${log})`,
       );
     }),
+  );
+}
+
+/** Where the attestation lies that came with a disk from the machine that built it. */
+function handedOver(root: string, commit: string, arch: BuildRequest["arch"]): string {
+  return path.join(buildDirectory(root, commit, arch), "image", "build", `${imageName(arch)}.sigstore.json`);
+}
+
+/** Asked before a build, since it takes its time. */
+async function requireSigner({ root, commit, arch }: BuildRequest, options: PublishOptions): Promise<void> {
+  const { trust, keyFile } = options;
+  if (trust === null || keyFile !== undefined) return;
+  const file = handedOver(root, commit, arch);
+  if ((await stat(file).catch(() => null)) !== null) return;
+  throw new UserError(
+    `${imageName(arch)} of ${commit} comes without an attestation, and only images of ${signerText(trust.signer)} are trusted: let that one build it`,
+  );
+}
+
+/**
+ * Stores the attestation of a disk before the disk, so that whoever finds the disk finds it as well: the one that was handed over with it,
+ * or one signed here.
+ * @returns the sha256 that it speaks of; null where nobody asks for one
+ */
+async function attest(
+  store: S3Store,
+  { root, commit, arch }: BuildRequest,
+  image: BuiltImage,
+  { trust, keyFile }: PublishOptions,
+): Promise<string | null> {
+  if (trust === null) return null;
+  return step(`attest ${imageName(arch)}`, async () => {
+    const subject = { commit, arch, sha256: await sha256File(image.path) };
+    const file = handedOver(root, commit, arch);
+    const given = await readFile(file, "utf8").catch(() => null);
+    const bundle = given ?? (await signWith(keyFile!, makeStatement(subject, image.facts)));
+    const why = objection(bundle, subject, trust.signer);
+    if (why !== null)
+      throw new UserError(
+        `${imageName(arch)} of ${commit} is not published: its attestation ${given === null ? `(signed with ${keyFile})` : file} ${why}`,
+      );
+    const key = keys.attestation(commit, arch, subject.sha256);
+    await store.create(key, bundle).catch(async (error: unknown) => {
+      // No two signatures are alike, and one of an earlier attempt does as well.
+      const { problem } = await proveOrigin(store, subject, trust, new Date());
+      if (!(error instanceof ConflictError) || problem !== null) throw error;
+    });
+    return subject.sha256;
+  });
+}
+
+async function signWith(keyFile: string, statement: string): Promise<string> {
+  const pem = await readFile(keyFile, "utf8").catch(() => {
+    throw new UserError(`the key ${keyFile} (ATTESTATION_KEY_FILE) cannot be read`);
+  });
+  try {
+    const privateKey = createPrivateKey(pem);
+    return await signStatement(statement, privateKey, createPublicKey(privateKey));
+  } catch {
+    throw new UserError(`${keyFile} (ATTESTATION_KEY_FILE) holds no private key in PEM`);
+  }
+}
+
+/** @throws UserError where a disk that is stored was not built by whom it should be: its commit is lost, since it stays */
+async function requireOrigin(
+  store: S3Store,
+  { commit, arch }: Image,
+  sha256: string,
+  { trust }: PublishOptions,
+): Promise<void> {
+  const { problem, warning } = await proveOrigin(store, { commit, arch, sha256 }, trust, new Date());
+  if (warning !== null) say(`warning: ${warning}`);
+  if (problem === null) return;
+  throw new UserError(
+    `somebody else published ${imageName(arch)} of ${commit}: in ${store.where}, ${problem}; it stays, so look who did (CloudTrail), then commit a change of image/ to get another image`,
   );
 }
 
@@ -164,7 +258,11 @@ export async function uploadDisk(store: S3Store, image: Image, built: BuiltImage
 const downloadRetries = 2;
 
 /** Finishes what another publisher began: reads the disk that is stored, and writes what is missing about it. */
-async function adopt(store: S3Store, image: Image & Pick<BuildRequest, "root">): Promise<Manifest> {
+async function adopt(
+  store: S3Store,
+  image: Image & Pick<BuildRequest, "root">,
+  options: PublishOptions,
+): Promise<Manifest> {
   await requireTools(["zstd"]);
   const key = keys.disk(image.commit, image.arch);
   const stored = await store.head(key);
@@ -188,6 +286,7 @@ async function adopt(store: S3Store, image: Image & Pick<BuildRequest, "root">):
       );
     }),
   );
+  await requireOrigin(store, image, digests.disk.sha256, options);
   // Also of a disk that is stored: its manifest is what makes it an image, and whoever stored it may not have looked.
   return describe(store, image, digests, facts, await inspectDisk(disk, image));
 }

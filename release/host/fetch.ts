@@ -4,12 +4,16 @@ import { mkdir, open, rename, rm, stat, statfs } from "node:fs/promises";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { execa } from "execa";
+import pRetry from "p-retry";
 import prettyBytes from "pretty-bytes";
 import { downloadFile, downloadText } from "./download.js";
+import { proveOrigin } from "../attest/origin.js";
+import type { Trust } from "../attest/signer.js";
 import { UserError } from "../process/errors.js";
 import { commitPattern, imageName, keys, type Architecture } from "../store/keys.js";
 import { exclusively } from "../process/lock.js";
 import { say, step } from "../process/progress.js";
+import { publicStore } from "../store/public-store.js";
 import { manifest, type Manifest } from "../store/records.js";
 import { cancellation } from "../process/run.js";
 import { requireTools } from "../process/tools.js";
@@ -24,6 +28,8 @@ export interface FetchOptions {
   directory: string;
   /** How often a failed request is tried again; default 7. */
   retries?: number | undefined;
+  /** Whose word is taken on who built it; null: nobody's is asked for. */
+  trust: Trust | null;
 }
 
 export interface FetchedImage {
@@ -50,6 +56,7 @@ export async function fetchImage(options: FetchOptions): Promise<FetchedImage> {
   const url = baseUrl(options.url);
   const commit = options.commit ?? (await fetchLatest(url, { retries }));
   const published = await fetchManifest({ url, commit, arch, retries });
+  await requireOrigin(url, published, options);
   const target = path.resolve(directory, commit, `${imageName(arch)}.qcow2`);
   return await exclusively(target, `a download of ${imageName(arch)}`, async () => {
     const cached = await verifyPresent(target, published);
@@ -61,6 +68,27 @@ export async function fetchImage(options: FetchOptions): Promise<FetchedImage> {
     const seconds = (Date.now() - start) / 1000;
     return { commit, arch, path: target, ...published.disk, seconds, cached };
   });
+}
+
+/** @throws UserError where it was not built by whom it should be */
+async function requireOrigin(
+  url: string,
+  { commit, arch, disk }: Manifest,
+  { trust, retries = 7 }: Pick<FetchOptions, "trust" | "retries">,
+): Promise<void> {
+  const cdn = publicStore(url);
+  const store = {
+    get: (key: string) => pRetry(() => cdn.get(key), { retries, signal: cancellation.signal }),
+  };
+  const { problem, warning } = await proveOrigin(
+    store,
+    { commit, arch, sha256: disk.sha256 },
+    trust,
+    new Date(),
+  );
+  if (warning !== null) say(`warning: ${warning}`);
+  if (problem !== null)
+    throw new UserError(`${imageName(arch)} of ${commit} is not to be trusted: at ${url}, ${problem}`);
 }
 
 /** The commit that `<url>/latest` names. */
@@ -110,7 +138,7 @@ function parseJson(text: string): unknown {
 async function verifyPresent(target: string, { disk }: Manifest): Promise<boolean> {
   const stats = await stat(target).catch(() => undefined);
   if (stats === undefined) return false;
-  if (stats.size === disk.bytes && (await sha256(target)) === disk.sha256) return true;
+  if (stats.size === disk.bytes && (await sha256File(target)) === disk.sha256) return true;
   say(`${target} is not what was published: fetching it again`);
   await rm(target, { recursive: true });
   return false;
@@ -148,13 +176,13 @@ async function fetchDisk(
 
   const { resumed } = await download();
   report("verifying");
-  let right = (await sha256(archive)) === compressed.sha256;
+  let right = (await sha256File(archive)) === compressed.sha256;
   if (!right && resumed) {
     // The part of an earlier run can have been damaged here, e.g. by a power failure: then the whole is not.
     say(`${what}: the resumed download has a wrong hash, starting again`);
     await discard();
     await download();
-    right = (await sha256(archive)) === compressed.sha256;
+    right = (await sha256File(archive)) === compressed.sha256;
   }
   if (!right) {
     await discard();
@@ -164,7 +192,7 @@ async function fetchDisk(
   report("decompressing");
   const part = `${target}.part`;
   await decompress(archive, part);
-  const seen = await sha256(part);
+  const seen = await sha256File(part);
   if (seen !== disk.sha256) {
     await Promise.all([discard(), rm(part)]);
     throw new UserError(
@@ -206,7 +234,7 @@ async function decompress(archive: string, target: string): Promise<void> {
 }
 
 /** Hex sha256 of a file. */
-async function sha256(file: string): Promise<string> {
+export async function sha256File(file: string): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(createReadStream(file, { highWaterMark: 1024 * 1024 }), hash, {
     signal: cancellation.signal,

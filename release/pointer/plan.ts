@@ -1,3 +1,4 @@
+import type { Trust } from "../attest/signer.js";
 import { keys, type Architecture } from "../store/keys.js";
 import { agrees, nextSeq, readPointer } from "./pointer.js";
 import type { BucketReader } from "../store/store.js";
@@ -35,14 +36,15 @@ export async function planMove(
     pinned: string | undefined;
     architectures: readonly Architecture[];
     calendar: RunnerCalendar;
+    trust: Trust | null;
     now?: Date;
   },
 ): Promise<Move> {
-  const { newest, pinned, architectures, calendar, now = new Date() } = given;
+  const { newest, pinned, architectures, calendar, trust, now = new Date() } = given;
   const commit = pinned ?? newest;
   const [stored, { problems, lasting, warnings }] = await Promise.all([
     readPointer(store),
-    prove(store, commit, architectures, { calendar, now }),
+    prove(store, commit, architectures, { calendar, trust, now }),
   ]);
   const isLive = agrees(stored, commit);
   if (pinned !== undefined && problems.length > 0 && !isLive) {

@@ -6,8 +6,7 @@ import { say, step } from "../process/progress.js";
 import type { Pointer } from "../store/records.js";
 import { cancellation } from "../process/run.js";
 import { ConflictError, jsonText, type Store } from "../store/store.js";
-import type { RunnerCalendar } from "./runner-releases.js";
-import { prove } from "./verify.js";
+import { prove, type ProofContext } from "./verify.js";
 
 export interface PromoteRequest {
   commit: string;
@@ -31,10 +30,10 @@ export interface PromoteResult extends Pointer {
 export async function promote(
   store: Store,
   request: PromoteRequest,
-  calendar: RunnerCalendar,
+  context: Omit<ProofContext, "now">,
 ): Promise<PromoteResult> {
   const { commit, architectures, url } = request;
-  const { problems, warnings } = await prove(store, commit, architectures, { calendar, now: new Date() });
+  const { problems, warnings } = await prove(store, commit, architectures, { ...context, now: new Date() });
   for (const warning of warnings) say(`warning: ${commit}: ${warning}`);
   if (problems.length > 0) throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
   const entry = await claim(store, request);

@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { originText, proveOrigin } from "../attest/origin.js";
+import type { Trust } from "../attest/signer.js";
 import { imageName, keys, type Architecture } from "../store/keys.js";
 import { bootRecord, manifest, type BuildFacts, type Manifest } from "../store/records.js";
 import { parseJson, type BucketReader } from "../store/store.js";
@@ -7,6 +9,8 @@ import { standing, usabilityText, type RunnerCalendar } from "./runner-releases.
 /** What a proof needs beside the store. */
 export interface ProofContext {
   calendar: RunnerCalendar;
+  /** Whose word is taken on who built an image; null: nobody's is asked for. */
+  trust: Trust | null;
   now: Date;
 }
 
@@ -18,11 +22,13 @@ export interface Proof {
   lasting: string[];
   /** What does not stop it, and has to be known. */
   warnings: string[];
+  /** Who built it, where a trust was given. */
+  origins: string[];
 }
 
 /**
- * Proves that the image of a commit may go live: everything hosts will ask for is there, was booted, and its runner still
- * gets jobs.
+ * Proves that the image of a commit may go live: everything hosts will ask for is there, was built by whom it should be, was booted, and
+ * its runner still gets jobs.
  */
 export async function prove(
   store: BucketReader,
@@ -42,15 +48,21 @@ export async function prove(
     problems: proofs.flatMap(({ problems }) => problems),
     lasting: proofs.flatMap(({ lasting }) => lasting),
     warnings: proofs.flatMap(({ warnings }) => warnings),
+    origins: proofs.flatMap(({ origins }) => origins),
   };
 }
 
 function unproven(...problems: string[]): Proof {
-  return { problems, lasting: [], warnings: [] };
+  return { problems, lasting: [], warnings: [], origins: [] };
 }
 
-function mapProof({ problems, lasting, warnings }: Proof, change: (line: string) => string): Proof {
-  return { problems: problems.map(change), lasting: lasting.map(change), warnings: warnings.map(change) };
+function mapProof({ problems, lasting, warnings, origins }: Proof, change: (line: string) => string): Proof {
+  return {
+    problems: problems.map(change),
+    lasting: lasting.map(change),
+    warnings: warnings.map(change),
+    origins,
+  };
 }
 
 async function proveOne(
@@ -76,14 +88,23 @@ async function proveOne(
   if (found?.commit !== commit || found.arch !== arch)
     return unproven(`${manifestKey} is not a valid manifest of it`);
 
-  const [disk, sha256, sbom, boot, runner] = await Promise.all([
+  const subject = { commit, arch, sha256: found.disk.sha256 };
+  const [disk, sha256, sbom, boot, runner, origin] = await Promise.all([
     proveDisk(store, found),
     proveSha256(store, found),
     proveSbom(store, found),
     proveBoot(store, found, published),
     proveRunner(found.build.runner, context),
+    proveOrigin(store, subject, context.trust, context.now),
   ]);
-  return { ...runner, problems: [...disk, ...sha256, ...sbom, ...boot, ...runner.problems] };
+  // What is published stays, so what nobody trusts to have been built from this commit stands in the way of what would be.
+  const lasting = [...(origin.problem === null ? [] : [origin.problem]), ...runner.lasting];
+  return {
+    problems: [...disk, ...sha256, ...sbom, ...boot, ...lasting],
+    lasting,
+    warnings: [...(origin.warning === null ? [] : [origin.warning]), ...runner.warnings],
+    origins: context.trust === null ? [] : [originText(subject, origin)],
+  };
 }
 
 async function proveDisk(store: BucketReader, { commit, arch, compressed }: Manifest): Promise<string[]> {
@@ -148,26 +169,28 @@ async function lastFailure(
 }
 
 /** Whether GitHub still gives jobs to the image's runner, as far as is known now. */
-async function proveRunner(runner: BuildFacts["runner"], { calendar, now }: ProofContext): Promise<Proof> {
+async function proveRunner(
+  runner: BuildFacts["runner"],
+  { calendar, now }: ProofContext,
+): Promise<Pick<Proof, "lasting" | "warnings">> {
   const today = now.toISOString().slice(0, 10);
   if (calendar.newestRelease !== null && today < calendar.newestRelease) {
     const problem = `this machine's clock says ${today}, before the runner release of ${calendar.newestRelease}, so nobody can tell how old the image is: set the clock`;
-    return { problems: [problem], lasting: [problem], warnings: [] };
+    return { lasting: [problem], warnings: [] };
   }
   const usability = await calendar.usability(runner);
   const text = `its runner ${runner.version}: ${usabilityText(usability, now)}`;
   switch (standing(usability, now)) {
     case "expired": {
       const problem = `${text}: build an image with a newer runner (npm run pins)`;
-      return { problems: [problem], lasting: [problem], warnings: [] };
+      return { lasting: [problem], warnings: [] };
     }
     case "ending":
       return {
-        problems: [],
         lasting: [],
         warnings: [`${text}: build one with a newer runner (npm run pins)`],
       };
     case "fine":
-      return { problems: [], lasting: [], warnings: [] };
+      return { lasting: [], warnings: [] };
   }
 }

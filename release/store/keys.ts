@@ -33,6 +33,9 @@ export const keys = {
   manifest: (commit: string, arch: Architecture) => imageKey(commit, arch, ".json"),
   /** The software bill of materials, in CycloneDX's JSON. */
   sbom: (commit: string, arch: Architecture) => imageKey(commit, arch, ".cdx.json"),
+  /** Who built the disk of that sha256: a Sigstore bundle, stored before the disk. Builds are not alike, so there may be several. */
+  attestation: (commit: string, arch: Architecture, sha256: string) =>
+    imageKey(commit, arch, `.${sha256}.sigstore.json`),
   bootRecord: (commit: string, arch: Architecture) => imageKey(commit, arch, ".boot.json"),
   /** One per failed attempt: a failure is kept, but does not stop a later attempt from passing. */
   bootFailure: (commit: string, arch: Architecture, startedAt: Date) =>

@@ -72,6 +72,9 @@ export class ConflictError extends UserError {
   }
 }
 
+/** An object is not any more what it was stored as. */
+export class DamagedError extends UserError {}
+
 /** An upload came to nothing and may be repeated: S3 asks for that (409), or the server lost the object although it said 200. */
 export class RepeatUploadError extends UserError {}
 
@@ -172,7 +175,14 @@ export class S3Store implements Store {
       this.#client.send(new GetObjectCommand({ Bucket: this.#bucket, Key: key })),
     );
     if (found === null) return null;
-    return { text: (await found.Body?.transformToString()) ?? "", etag: found.ETag ?? "" };
+    const text = await found.Body?.transformToString().catch((error: unknown) => {
+      // The SDK compares with the checksum that the store keeps, and has no class for the difference.
+      if (!/^Checksum mismatch/.test((error as Error).message)) throw explainStoreError(error, this.where);
+      throw new DamagedError(
+        `${key} in ${this.where} is damaged: it does not have the checksum it was stored with`,
+      );
+    });
+    return { text: text ?? "", etag: found.ETag ?? "" };
   }
 
   async list(prefix: string): Promise<string[]> {

@@ -1,3 +1,4 @@
+import { createPrivateKey, createPublicKey } from "node:crypto";
 import { cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -27,9 +28,12 @@ import { bucketPolicy } from "../../local/services/bucket-policy.js";
 import { ensureCredentials } from "../../local/services/credentials.js";
 import { findEngine } from "../../local/tools/engine.js";
 import { program } from "../../program.js";
+import { signStatement } from "../../release/attest/bundle.js";
+import { makeStatement } from "../../release/attest/statement.js";
 import { runnerReleasesFile, type RunnerRelease } from "../../release/pointer/runner-releases.js";
 import { keys, type Architecture } from "../../release/store/keys.js";
 import type { BootRecord, Manifest } from "../../release/store/records.js";
+import { manifestOf } from "../unit/release/memory-store.js";
 
 type Changes = Record<string, string | undefined>;
 
@@ -310,18 +314,30 @@ export class World {
     await this.admin.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }));
   }
 
-  /** A published image under another commit's name, without the object that ends in `without`. */
+  /** A published image under another commit's name, as if this platform had built it, without the object that ends in `without`. */
   async copyImage(from: string, to: string, { without }: { without?: string }): Promise<string> {
     for (const key of await this.keys(keys.imagesPrefix(from))) {
       if (without !== undefined && key.endsWith(without)) continue;
       const { Body } = await this.admin.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
       const bytes = await Body!.transformToByteArray();
+      const attested = /\.(?<sha256>[0-9a-f]{64})\.sigstore\.json$/.exec(key)?.groups;
+      if (attested !== undefined) {
+        await this.overwrite(key.replace(from, to), await this.attestation(to, attested["sha256"]!));
+        continue;
+      }
       await this.overwrite(
         key.replace(from, to),
         /(?<!\.cdx)\.json$/.test(key) ? renamed(bytes, from, to) : bytes,
       );
     }
     return to;
+  }
+
+  /** What this world's platform says of a disk that it has built from a commit. */
+  async attestation(commit: string, sha256: string): Promise<string> {
+    const privateKey = createPrivateKey(await readFile(this.environment.ATTESTATION_KEY_FILE!, "utf8"));
+    const statement = makeStatement({ commit, arch, sha256 }, manifestOf(commit, arch).build);
+    return signStatement(statement, privateKey, createPublicKey(privateKey));
   }
 
   async deleteImage(commit: string): Promise<void> {

@@ -23,6 +23,7 @@ const values: Record<string, string> = {
   approvals: "1",
   mergeQueue: "false",
   deployMinutes: "180",
+  signerIssuer: "https://token.actions.githubusercontent.com",
   state: "s3://acme-pulumi-state",
   stateKey: "alias/pulumi-state",
 };
@@ -38,6 +39,17 @@ function parse(changes: Record<string, string | undefined> = {}): AwsStore {
   return store;
 }
 
+/** Whom the stack believes, and what its commands are told. */
+function trusted(changes: Record<string, string> = {}) {
+  const given = Object.entries({ ...values, ...changes });
+  const qualified = given.map(([key, text]) => [key.includes(":") ? key : `runner-images:${key}`, text]);
+  const { trust, trustEnvironment } = parseConfig(
+    Object.fromEntries(qualified) as Record<string, string>,
+    {},
+  );
+  return { trust, trustEnvironment };
+}
+
 function refusal(changes: Record<string, string | undefined>): string {
   try {
     parse(changes);
@@ -49,6 +61,18 @@ function refusal(changes: Record<string, string | undefined>): string {
 }
 
 describe("the configuration of a store on AWS", () => {
+  it.each(["acme/runner-images", "acme@12/runner-images@34"])(
+    "believes the deploy workflow of the repository %s, where nobody else is named",
+    (repository) => {
+      const identity = "https://github.com/acme/runner-images/.github/workflows/deploy.yml@refs/heads/main";
+      const issuer = "https://token.actions.githubusercontent.com";
+      expect(trusted({ repository })).toEqual({
+        trust: { signer: { kind: "workflow", identity, issuer }, unsignedUntil: null },
+        trustEnvironment: { IMAGES_SIGNER: identity },
+      });
+    },
+  );
+
   it("reads account, region, CDN and CI", () => {
     expect(parse()).toEqual({
       kind: "aws",

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import fc from "fast-check";
@@ -5,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { parse as parseYaml } from "yaml";
 import { parseConfig, schema } from "../../../config.js";
 import { checkout } from "../../../local/paths.js";
+import { keySigner } from "../../../release/attest/signer.js";
 import { UserError } from "../../../release/process/errors.js";
 
 const commit = "0123456789abcdef0123456789abcdef01234567";
@@ -50,6 +52,43 @@ describe("the stack's configuration", () => {
     expect(Object.keys(project.config).sort()).toEqual([...known].sort());
     for (const [key, { description }] of Object.entries(project.config))
       expect(description, key).not.toBe("");
+  });
+
+  it("believes whom it is told, the local platform's own key, or nobody", () => {
+    const workflow = "https://github.com/acme/images/.github/workflows/deploy.yml@refs/heads/main";
+    const key = keySigner(generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey);
+    const own = { ...platform, IMAGES_SIGNER: key };
+    expect(parse({}, own)).toMatchObject({
+      trust: { signer: { kind: "key", text: key } },
+      trustEnvironment: {},
+    });
+    expect(parse({ unsignedUntil: "2026-12-31" }, own)).toMatchObject({
+      trust: { unsignedUntil: "2026-12-31" },
+      trustEnvironment: { IMAGES_UNSIGNED_UNTIL: "2026-12-31" },
+    });
+    expect(parse({ unsignedUntil: "2026-12-31 00:00:00 +0000 UTC" }, own)).toMatchObject({
+      trust: { unsignedUntil: "2026-12-31" },
+    });
+    expect(parse({ signer: workflow }, own)).toMatchObject({
+      trust: { signer: { kind: "workflow", identity: workflow } },
+      trustEnvironment: { IMAGES_SIGNER: workflow },
+    });
+    const existing = {
+      store: "existing",
+      bucket: "images",
+      region: "eu-central-1",
+      url: "https://images.acme.test",
+    };
+    expect(parse(existing, own)).toMatchObject({ trust: null, trustEnvironment: {} });
+    expect(parse({ ...existing, signer: key })).toMatchObject({ trustEnvironment: { IMAGES_SIGNER: key } });
+  });
+
+  it.each([
+    ["signer", "acme", /^config runner-images:signer must be a workflow's identity like .*, or key:/],
+    ["signerIssuer", "acme", /^config runner-images:signerIssuer must be a URL like https:/],
+    ["unsignedUntil", "soon", /^config runner-images:unsignedUntil must be a date like 2026-12-31/],
+  ])("refuses the %s %j", (key, value, message) => {
+    expect(refusal({ [key]: value })).toMatch(message);
   });
 
   it("takes the local store's place from the environment and gives its commands nothing that differs between machines", () => {

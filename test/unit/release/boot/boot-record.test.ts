@@ -30,6 +30,7 @@ beforeEach(async () => {
     accelerator: "auto",
     cacheDirectory: folder,
     logDirectory: folder,
+    trust: null,
     timeoutMs: 1000,
   };
   vi.mocked(runBootTest).mockReset();

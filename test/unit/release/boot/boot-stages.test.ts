@@ -22,6 +22,7 @@ function seen(changes: { content?: unknown; runnerCall?: Date | null } = {}): Se
     runnerCall,
     jobResult: null,
     contents: null,
+    trespasses: [],
     report: { at: reportAt, content },
   };
 }

@@ -36,7 +36,15 @@ describe("fetchImage", () => {
   });
 
   function fetchIt(options: Partial<FetchOptions> = {}): Promise<FetchedImage> {
-    return fetchImage({ url: server.url, commit, arch: "x86_64", directory, retries: 1, ...options });
+    return fetchImage({
+      url: server.url,
+      commit,
+      arch: "x86_64",
+      directory,
+      retries: 1,
+      trust: null,
+      ...options,
+    });
   }
 
   /** The one line a person sees. */

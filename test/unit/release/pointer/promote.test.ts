@@ -96,7 +96,7 @@ describe("a move of the pointer", () => {
       architectures: ["x86_64", "aarch64"] as const,
       url: "http://127.0.0.1:9",
     };
-    await expect(promote(store, request, calendarOf([]))).rejects.toThrow(
+    await expect(promote(store, request, { calendar: calendarOf([]), trust: null })).rejects.toThrow(
       /cannot go live: aarch64: not published/,
     );
     expect(store.objects).toEqual(before);

@@ -1,5 +1,6 @@
-import { createHash } from "node:crypto";
+import { createHash, generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { keySigner, parseSigner } from "../../../../release/attest/signer.js";
 import { keys, type Architecture } from "../../../../release/store/keys.js";
 import { jsonText } from "../../../../release/store/store.js";
 import { calendarOf, type RunnerRelease } from "../../../../release/pointer/runner-releases.js";
@@ -16,7 +17,7 @@ async function problemsOf(
   of: string,
   architectures: readonly Architecture[],
 ): Promise<string[]> {
-  return (await prove(store, of, architectures, { calendar: calendarOf([]), now })).problems;
+  return (await prove(store, of, architectures, { calendar: calendarOf([]), trust: null, now })).problems;
 }
 
 function published(): MemoryStore {
@@ -47,6 +48,19 @@ describe("the proof that an image may go live", () => {
     expect(await problemsOf(store, commit, [arch])).toEqual([
       expect.stringMatching(/^x86_64: .*\.cdx\.json is missing$/),
     ]);
+  });
+
+  it("takes an image of nobody known for good where it is published: to build it again would not help", async () => {
+    const trust = {
+      signer: parseSigner(keySigner(generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey))!,
+      unsignedUntil: null,
+    };
+    const proof = await prove(published(), commit, [arch], { calendar: calendarOf([]), trust, now });
+    expect(proof.problems).toEqual([
+      expect.stringMatching(/^x86_64: images\/c+\/.*\.sigstore\.json is missing: nothing says that key:/),
+    ]);
+    expect(proof.lasting).toEqual(proof.problems);
+    expect(proof.origins).toEqual(["ubuntu-x86_64: signed by nobody"]);
   });
 
   it("has nothing to say of a complete, booted image", async () => {
@@ -149,11 +163,16 @@ describe("the proof that an image may go live", () => {
 
 describe("the proof's word on the runner", () => {
   const at = (time: string, releases: RunnerRelease[]) =>
-    prove(published(), commit, [arch], { calendar: calendarOf(releases), now: new Date(time) });
+    prove(published(), commit, [arch], { calendar: calendarOf(releases), trust: null, now: new Date(time) });
   const newer = (releasedAt: string) => [{ version: "2.338.0", releasedAt, deprecatedAt: null }];
 
   it("changes when a newer release becomes known, for an image that was published before", async () => {
-    expect(await at("2026-11-20T00:00:00Z", [])).toEqual({ problems: [], lasting: [], warnings: [] });
+    expect(await at("2026-11-20T00:00:00Z", [])).toEqual({
+      problems: [],
+      lasting: [],
+      warnings: [],
+      origins: [],
+    });
     const { problems, lasting } = await at("2026-11-20T00:00:00Z", newer("2026-10-06"));
     expect(problems).toEqual([
       "x86_64: its runner 2.337.0: gets no more jobs since 2026-11-05 (runner 2.338.0 is out since 2026-10-06): build an image with a newer runner (npm run pins)",
