@@ -246,7 +246,8 @@ describe("AWS's limits", () => {
 
 /**
  * What Pulumi's backend asks of the state bucket, in order, as read in
- * https://github.com/pulumi/pulumi/tree/v3.259.0/pkg/backend/diy. A missing key is 404 to those who may list it as a prefix.
+ * https://github.com/pulumi/pulumi/tree/v3.259.0/pkg/backend/diy, and as that engine was seen to ask an S3 server. A missing key is 404 to
+ * those who may list it as a prefix.
  */
 const asks = {
   // newDIYBackend(), of every command: the layout's version, and whether there are stacks of the one before.
