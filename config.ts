@@ -19,6 +19,10 @@ const httpUrl = z
   .url({ protocol: /^https?$/, error: "must be a URL like https://images.example.com" })
   .transform((url) => url.replace(/\/+$/, ""));
 
+/** The limit is GitHub's, and so are the numbers: a name may be somebody else's tomorrow. */
+const reviewersRule =
+  "must list at most 6 of user/<ID> and team/<ID>, with GitHub's numbers (docs/first-deploy.md)";
+
 /** Keys of every stack. Pulumi.yaml documents each, and gives a default to those that are not optional here. */
 const common = {
   latest: z
@@ -47,6 +51,10 @@ const common = {
   // Only the store `aws` has a use for these; with their defaults, they are part of every stack.
   oidcProvider: oneOf("create", "existing"),
   approvals: integer(0, 6, "must be 0 to 6 approving reviews"),
+  reviewers: z
+    .array(text(/^(user|team)\/\d{1,15}$/, reviewersRule), reviewersRule)
+    .max(6, reviewersRule)
+    .refine((list) => new Set(list).size === list.length, "names a reviewer twice"),
   mergeQueue: oneOf("true", "false").transform((value) => value === "true"),
   deployMinutes: integer(
     30,
@@ -169,11 +177,18 @@ export interface CiConfig {
   oidcProvider: "create" | "existing";
   /** Reviews that a pull request needs. */
   approvals: number;
+  /** GitHub's IDs of those who may let a deploy begin; nobody: it begins by itself. */
+  reviewers: Reviewers;
   mergeQueue: boolean;
   /** Time limit of a deploy, builds included. */
   deployMinutes: number;
   /** The bucket that holds Pulumi's state, and the alias of the KMS key that its secrets are encrypted with. */
   state: { bucket: string; key: string };
+}
+
+export interface Reviewers {
+  users: number[];
+  teams: number[];
 }
 
 export interface Repository {
@@ -206,6 +221,9 @@ export interface Config extends Pick<
   store: ReadyStore | AwsStore;
 }
 
+/** The keys that Pulumi hands over as JSON. */
+const lists = new Set(["architectures", "reviewers"]);
+
 /** Reads the stack's configuration, once. @throws UserError naming the key, the allowed form and the command that fixes it */
 export function readConfig(): Config {
   return parseConfig(pulumi.runtime.allConfig(), process.env);
@@ -221,7 +239,7 @@ export function parseConfig(values: Record<string, string>, environment: NodeJS.
     const [namespace, key] = name.split(":", 2) as [string, string];
     if (namespace !== project) continue;
     // A setting that is left empty counts as not given: Pulumi.yaml needs a default for every optional key.
-    if (value !== "") given[key] = key === "architectures" ? parseList(value) : value;
+    if (value !== "") given[key] = lists.has(key) ? parseList(value) : value;
   }
   const parsed = schema.safeParse(given);
   if (!parsed.success) throw explain(parsed.error.issues[0]!, given);
@@ -321,6 +339,7 @@ function awsStore(given: Given<"aws">, values: Record<string, string>): AwsStore
       repository: readRepository(repository)!,
       oidcProvider,
       approvals,
+      reviewers: readReviewers(given.reviewers),
       mergeQueue,
       deployMinutes,
       state: { bucket: state.slice("s3://".length), key: stateKey },
@@ -386,6 +405,12 @@ function readCdn(given: Given<"aws">, account: string): CdnConfig {
   return { kind: "own", domain, zone, certificate, accessLogBucket };
 }
 
+function readReviewers(list: string[]): Reviewers {
+  const idsOf = (kind: string) =>
+    list.filter((entry) => entry.startsWith(kind)).map((entry) => Number(entry.slice(kind.length)));
+  return { users: idsOf("user/"), teams: idsOf("team/") };
+}
+
 /** Null: neither owner/name nor owner@ID/name@ID. */
 function readRepository(subject: string): Repository | null {
   const pattern = /^(?<owner>[\w-]+)(@(?<ownerId>\d+))?\/(?<name>[\w.-]+)(@(?<id>\d+))?$/;
@@ -406,6 +431,7 @@ function findPlaceholders(given: Given<"aws">, account: string): Placeholder[] {
     ["url", given.url, /\bexample\.(com|net|org)\b/],
     ["repository", given.repository, /^example[@/]/],
     ["state", given.state, /^s3:\/\/example-/],
+    ["reviewers", given.reviewers.find((entry) => entry.endsWith("/0")), /./],
   ];
   return checks.flatMap(([key, value, pattern]) =>
     value !== undefined && pattern.test(value) ? [{ key: qualified(key), value, fix: setCommand(key) }] : [],
@@ -455,6 +481,8 @@ function setCommand(key: string): string {
       return "pulumi config set latest <commit>";
     case "architectures":
       return "pulumi config set --path 'architectures[0]' x86_64";
+    case "reviewers":
+      return "pulumi config set --path 'reviewers[0]' <value>";
     case "aws:allowedAccountIds":
       return "pulumi config set --path --type string 'aws:allowedAccountIds[0]' <account>";
     default:

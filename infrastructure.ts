@@ -57,6 +57,7 @@ export function provision({ account, region, bucket, cdn, ci, placeholders }: Aw
       owner: ci.repository.owner,
       repository: ci.repository.name,
       approvals: ci.approvals,
+      reviewers: ci.reviewers,
       mergeQueue: ci.mergeQueue,
       variables: {
         AWS_REGION: region,

@@ -32,7 +32,10 @@ export async function preflight(store: AwsStore): Promise<boolean> {
       `config aws:allowedAccountIds allows the account ${store.account}, but the credentials in use are of ${account}; use others (AWS_PROFILE), or: pulumi config set --path --type string 'aws:allowedAccountIds[0]' ${account}`,
     );
   }
-  await Promise.all([checkZone(store), checkOidcProvider(store), checkRepository(store.ci.repository)]);
+  const { repository, approvals } = store.ci;
+  await Promise.all([checkZone(store), checkOidcProvider(store), checkRepository(repository)]);
+  const unguarded = approvals === 0 ? null : await lookAtCodeOwners(repository);
+  if (unguarded !== null) await pulumi.log.warn(unguarded);
   return true;
 }
 
@@ -101,22 +104,14 @@ interface RepositoryAnswer {
 }
 
 async function checkRepository({ owner, name, ids }: Repository): Promise<void> {
-  const { GITHUB_API_URL: api = "https://api.github.com", GH_TOKEN: token } = process.env;
   const key = "config runner-images:repository";
   const fix = "pulumi config set repository <owner/name>";
-  const address = `${api}/repos/${owner}/${name}`;
-  const response = await fetch(address, {
-    headers: {
-      accept: "application/vnd.github+json",
-      ...(token && { authorization: `Bearer ${token}` }),
-    },
-    signal: AbortSignal.timeout(requestTimeout),
-  }).catch((error: unknown) => {
-    throw new UserError(`${key} cannot be looked up: ${address} cannot be reached (${lastLine(error)})`);
+  const response = await askGitHub(`/repos/${owner}/${name}`).catch((error: unknown) => {
+    throw new UserError(`${key} cannot be looked up: GitHub cannot be reached (${lastLine(error)})`);
   });
   if (response.status === 404) {
     throw new UserError(
-      `${key} is ${owner}/${name}, which GitHub does not know, or does not show to ${token ? "this GH_TOKEN" : "anybody without a token: export GH_TOKEN=$(gh auth token)"}; correct it: ${fix}`,
+      `${key} is ${owner}/${name}, which GitHub does not know, or does not show to ${process.env.GH_TOKEN ? "this GH_TOKEN" : "anybody without a token: export GH_TOKEN=$(gh auth token)"}; correct it: ${fix}`,
     );
   }
   if (!response.ok) {
@@ -136,6 +131,43 @@ async function checkRepository({ owner, name, ids }: Repository): Promise<void> 
       `${key} has other IDs than the repository, which is ${actual}; if that is the right one: pulumi config set repository ${actual}`,
     );
   }
+}
+
+function askGitHub(path: string): Promise<Response> {
+  const { GITHUB_API_URL: api = "https://api.github.com", GH_TOKEN: token } = process.env;
+  return fetch(api + path, {
+    headers: {
+      accept: "application/vnd.github+json",
+      ...(token && { authorization: `Bearer ${token}` }),
+    },
+    signal: AbortSignal.timeout(requestTimeout),
+  });
+}
+
+async function lookAtCodeOwners({ owner, name }: Repository): Promise<string | null> {
+  try {
+    const response = await askGitHub(`/repos/${owner}/${name}/codeowners/errors`);
+    return unguardedLine(response.status, response.ok ? await response.json() : undefined);
+  } catch (error) {
+    return `whether all code owners count cannot be looked up: GitHub cannot be reached (${lastLine(error)})`;
+  }
+}
+
+/**
+ * The warning where the review of a code owner is asked for and GitHub takes it from nobody: it passes over lines with owners whom it does
+ * not know, or who may not write. Only a warning, since a rollback must not wait for it.
+ * @param answer of https://docs.github.com/rest/repos/repos#list-codeowners-errors, of the default branch
+ */
+export function unguardedLine(status: number, answer: unknown): string | null {
+  const file = ".github/CODEOWNERS on the default branch";
+  const fix = "name people or teams there that may write to the repository (docs/first-deploy.md, section 2)";
+  if (status === 404) return `there is no ${file}, so no review has to be a code owner's; ${fix}`;
+  const { errors } = (answer ?? {}) as { errors?: { line: number; kind: string }[] };
+  if (errors === undefined)
+    return `whether all code owners count cannot be looked up: GitHub answers ${status}`;
+  if (errors.length === 0) return null;
+  const lines = errors.map(({ line, kind }) => `line ${line} (${kind})`).join(", ");
+  return `GitHub passes over ${lines} of ${file}, so what that is about needs no code owner's review; ${fix}`;
 }
 
 /** The part of a provider's long error that says what is wrong. */

@@ -13,8 +13,8 @@ export interface CiAccessArgs {
   oidcProvider: "create" | "existing";
   /** How long the credentials of a deploy last, in seconds: longer than the longest build. */
   sessionSeconds: number;
-  /** What the roles work on, but for the roles themselves. */
-  resources: pulumi.Input<Omit<PolicyScope, "account" | "roleArns" | "providerArn">>;
+  /** What the roles work on, but for the roles themselves and the stack. */
+  resources: pulumi.Input<Omit<PolicyScope, "account" | "project" | "stack" | "roleArns" | "providerArn">>;
 }
 
 /** The one OIDC provider that an account can have for GitHub. */
@@ -37,12 +37,13 @@ export class CiAccess extends pulumi.ComponentResource {
     super("runner-images:index:CiAccess", name, {}, opts);
     const { account, subject } = args;
     const parts = { parent: this };
-    const roleName = (role: string) => `${pulumi.getProject()}-${pulumi.getStack()}-${role}`;
+    const [project, stack] = [pulumi.getProject(), pulumi.getStack()];
+    const roleName = (role: string) => `${project}-${stack}-${role}`;
     const providerArn = oidcProviderArn(account);
     const roleArns = ["preview", "deploy"].map((role) => `arn:aws:iam::${account}:role/${roleName(role)}`);
     const scope = pulumi
       .output(args.resources)
-      .apply((resources): PolicyScope => ({ ...resources, account, providerArn, roleArns }));
+      .apply((resources): PolicyScope => ({ ...resources, account, project, stack, providerArn, roleArns }));
 
     const trusted = createProvider();
     const preview = createRole("preview", oneHour, previewPolicy);

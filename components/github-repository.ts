@@ -6,8 +6,10 @@ export interface GitHubRepositoryArgs {
   owner: string;
   /** The repository, which is there already: its name without the owner. */
   repository: string;
-  /** Reviews that a pull request needs before it can be merged. */
+  /** Reviews that a pull request needs before it can be merged, one of them by a code owner (.github/CODEOWNERS). */
   approvals: number;
+  /** GitHub's IDs of those who may let a deploy begin; nobody: it begins by itself. */
+  reviewers: { users: readonly number[]; teams: readonly number[] };
   /** Whether pull requests are merged through GitHub's merge queue. */
   mergeQueue: boolean;
   /** What the workflows have to know. Variables, not secrets: none of it gives access to anything. */
@@ -37,6 +39,20 @@ export const queueTimeoutMinutes = 120;
 /** GitHub Actions' own app: a status with the name of the check from anybody else does not count. */
 const githubActionsApp = 15368;
 
+/**
+ * A deploy waits for one of the reviewers, who did not start it (a merge is started by whoever merged). GitHub keeps the rule against
+ * oneself as part of the reviewers, so without any it would only show as drift.
+ * https://docs.github.com/actions/reference/workflows-and-actions/deployments-and-environments#required-reviewers
+ */
+function gate({ users, teams }: GitHubRepositoryArgs["reviewers"]) {
+  if (users.length + teams.length === 0) return {};
+  const reviewers = {
+    ...(users.length > 0 && { users: [...users] }),
+    ...(teams.length > 0 && { teams: [...teams] }),
+  };
+  return { preventSelfReview: true, reviewers: [reviewers] };
+}
+
 /** What GitHub itself enforces: only `main` deploys or gets at the App's key, and nothing reaches `main` without review and checks. */
 export class GitHubRepository extends pulumi.ComponentResource {
   constructor(name: string, args: GitHubRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -56,6 +72,7 @@ export class GitHubRepository extends pulumi.ComponentResource {
           environment: environmentName,
           canAdminsBypass: false,
           deploymentBranchPolicy: { protectedBranches: false, customBranchPolicies: true },
+          ...(environmentName === deployEnvironment && gate(args.reviewers)),
         },
         parts,
       );
@@ -83,6 +100,10 @@ export class GitHubRepository extends pulumi.ComponentResource {
             // A review is of what is merged, not of what was there before the last push.
             dismissStaleReviewsOnPush: true,
             requireLastPushApproval: args.approvals > 0,
+            // What hosts boot and what binds CI is not for anybody who may push to let pass. An owner that GitHub does not know, or
+            // who may not write, counts as none:
+            // https://docs.github.com/repositories/managing-your-repositorys-settings-and-features/customizing-your-repository/about-code-owners
+            requireCodeOwnerReview: args.approvals > 0,
           },
           requiredStatusChecks: {
             requiredChecks: [{ context: requiredCheck, integrationId: githubActionsApp }],

@@ -1,5 +1,6 @@
 import { bucketArn, objectArns, policyDocument, type PolicyDocument, type Statement } from "./document.js";
 import { previewPolicy, type PolicyScope } from "./preview-policy.js";
+import { stateKeys } from "./state.js";
 
 /**
  * What a merge may do: look like a preview, keep the state, add images, move the pointer, change the CDN's settings. What binds CI
@@ -8,14 +9,30 @@ import { previewPolicy, type PolicyScope } from "./preview-policy.js";
  */
 export function deployPolicy(scope: PolicyScope): PolicyDocument {
   const { bucket, stateBucket } = scope;
+  const { state, locks, history, backups } = stateKeys(scope);
 
   const always: Statement[] = [
-    // An update locks the stack, writes what it did and removes the lock. Only below .pulumi: nothing else is Pulumi's.
+    // An update writes what it did, with a copy of what was there before, a line of history and a backup. It deletes none of them, and
+    // earlier versions are the bucket's. Not the layout's version: another number there stops every stack in the bucket.
     {
       Sid: "WriteState",
       Effect: "Allow",
-      Action: ["s3:PutObject", "s3:DeleteObject"],
-      Resource: objectArns(stateBucket, ".pulumi/*"),
+      Action: ["s3:PutObject"],
+      Resource: objectArns(stateBucket, state, history, backups),
+    },
+    // It locks the stack and removes the lock, or one that a lost run left; who holds another it says in its refusal.
+    {
+      Sid: "LockStack",
+      Effect: "Allow",
+      Action: ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+      Resource: objectArns(stateBucket, locks),
+    },
+    {
+      Sid: "FindLocks",
+      Effect: "Allow",
+      Action: ["s3:ListBucket"],
+      Resource: [bucketArn(stateBucket)],
+      Condition: { StringLike: { "s3:prefix": [locks] } },
     },
     // Publishing an image, recording its boot test, logging a move. That these keys are written once only is the bucket's rule.
     {

@@ -1,4 +1,5 @@
 import { bucketArn, objectArns, policyDocument, type PolicyDocument, type Statement } from "./document.js";
+import { stateKeys } from "./state.js";
 
 /** What the roles of CI are about: names and ARNs of exactly this stack's resources. */
 export interface PolicyScope {
@@ -15,8 +16,11 @@ export interface PolicyScope {
   /** ID of the hosted zone with the domain's records. */
   zone?: string | undefined;
   certificateArn?: string | undefined;
-  /** The bucket of Pulumi's state. */
+  /** The bucket of Pulumi's state, which may hold the states of other projects and stacks too. */
   stateBucket: string;
+  /** This stack, by which its state is filed there. */
+  project: string;
+  stack: string;
   /** The key of the state's secrets: alias/<name>. */
   stateKey: string;
   /** Both roles of CI. */
@@ -31,21 +35,36 @@ export interface PolicyScope {
  */
 export function previewPolicy(scope: PolicyScope): PolicyDocument {
   const { account, region, bucket, stateBucket } = scope;
+  const { layout, projects, state } = stateKeys(scope);
 
   const always: Statement[] = [
-    // What there is, so that a preview can tell what would change. A preview takes no lock, so it writes nothing here.
+    // What there is, so that a preview can tell what would change. It takes no lock and asks for none, and reads no history. Other
+    // stacks' states may hold what is nobody's business here.
     {
       Sid: "ReadState",
       Effect: "Allow",
       Action: ["s3:GetObject"],
-      Resource: objectArns(stateBucket, ".pulumi/*"),
+      Resource: objectArns(stateBucket, layout, state),
     },
-    // Pulumi finds stacks by listing, and takes 403 for a fault where it expects 404. The bucket is for state only.
+    // The state may be compressed, so Pulumi looks for it by listing. It also reads the stack's tags, which are seldom there, and takes
+    // 403 for a fault where it expects 404: S3 answers 404 to those who may list the missing key as a prefix (not documented; Ceph
+    // built the same "to match aws behavior": https://github.com/ceph/ceph/pull/68577, and Kopia measured it:
+    // https://github.com/kopia/kopia/pull/3072).
     {
-      Sid: "ListState",
+      Sid: "FindState",
       Effect: "Allow",
       Action: ["s3:ListBucket"],
       Resource: [bucketArn(stateBucket)],
+      Condition: { StringLike: { "s3:prefix": [state] } },
+    },
+    // Asked for at each start. Pulumi goes on without an answer, but each run would leave a refused request in the log, which is where
+    // a theft is looked for. All that it tells is the names of the bucket's projects: no stack, since the delimiter is compulsory.
+    {
+      Sid: "ListProjects",
+      Effect: "Allow",
+      Action: ["s3:ListBucket"],
+      Resource: [bucketArn(stateBucket)],
+      Condition: { StringEquals: { "s3:prefix": projects, "s3:delimiter": "/" } },
     },
     // Pulumi opens the stack's data key before anything else. It gives KMS the ciphertext only, not the alias it was made with, so
     // the alias cannot be asked for in the request (kms:RequestAlias); the key which the ciphertext names has to bear it. Neither is

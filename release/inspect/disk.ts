@@ -3,6 +3,7 @@ import path from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
 import { UserError } from "../process/errors.js";
+import { printable } from "../process/progress.js";
 import { cancellation } from "../process/run.js";
 import { requireTools, toolPath } from "../process/tools.js";
 
@@ -102,7 +103,7 @@ function openDisk(qcow2: string, device: string, folder: string): Disk {
     let level = [{ inode: rootInode, path: "" }];
     while (level.length > 0) {
       const listings = await batch(level.map(({ inode }) => `ls -p <${inode}>`));
-      const found = listings.flatMap((listing, index) => readListing(listing, level[index]!.path));
+      const found = listings.flatMap((listing, index) => readListing(qcow2, listing, level[index]!.path));
       for (const entry of found) all.push(entry);
       level = found.filter(({ kind }) => kind === "directory");
     }
@@ -161,11 +162,19 @@ function readFsck(text: string): string[] {
 
 const kinds: Partial<Record<string, Entry["kind"]>> = { "04": "directory", "10": "file", "12": "link" };
 
-/** What `ls -p` prints: /inode/mode/uid/gid/name/size/. No name has a slash in it, but it may have a line break. */
-function readListing(listing: string, folder: string): DiskEntry[] {
-  const lines = listing.matchAll(/^\/(\d+)\/(\d\d)(\d{4})\/\d+\/\d+\/([^/]+)\/(\d*)\/$/gm);
-  return [...lines].flatMap(([, inode, kind, mode, name, bytes]): DiskEntry[] =>
-    name === "." || name === ".."
+/**
+ * What `ls -p` prints: /inode/mode/uid/gid/name/size/. No name has a slash in it, but it may have a line break; an ID from 2^31 on is
+ * printed below zero, and inode 0 is a place that is free.
+ */
+const listed = /^\/(\d+)\/(\d\d)(\d{4})\/-?\d+\/-?\d+\/([^/]*)\/(\d*)\/$/gm;
+
+/** @throws UserError where a line cannot be read: what is not seen is not judged, and a folder hides all that is in it */
+function readListing(qcow2: string, listing: string, folder: string): DiskEntry[] {
+  const unread = listing.replaceAll(listed, "").trim();
+  if (unread !== "")
+    throw unreadable(qcow2, `the listing of ${printable(folder || "/")} has ${printable(unread)}`);
+  return [...listing.matchAll(listed)].flatMap(([, inode, kind, mode, name, bytes]): DiskEntry[] =>
+    inode === "0" || name === "." || name === ".."
       ? []
       : [
           {

@@ -4,6 +4,7 @@ import { mkdir, open } from "node:fs/promises";
 import path from "node:path";
 import { execa } from "execa";
 import { UserError } from "./errors.js";
+import { endingWithUs } from "./parent-death.js";
 import { printable } from "./progress.js";
 
 /** Aborted once, by the first SIGINT or SIGTERM (see `onCancel` in cli.ts): everything long-running listens to it. */
@@ -22,8 +23,8 @@ export interface RunOptions {
 }
 
 /**
- * Runs a tool to its end with its output in a file. It gets SIGTERM when this process is cancelled *or dies*
- * (setpriv --pdeathsig), so that not even `kill -9` leaves it behind.
+ * Runs a tool to its end with its output in a file. It gets SIGTERM when this process is cancelled *or dies* (parent-death.ts), so that
+ * not even `kill -9` leaves it behind.
  * @throws UserError with the end of the log when it fails or takes too long
  */
 export async function run(command: string, args: string[], options: RunOptions): Promise<void> {
@@ -31,7 +32,7 @@ export async function run(command: string, args: string[], options: RunOptions):
   const log = createWriteStream(options.log);
   await once(log, "open");
   try {
-    const result = await execa("setpriv", ["--pdeathsig", "TERM", command, ...args], {
+    const result = await execa(...(await endingWithUs("TERM", command, args)), {
       cwd: options.cwd ?? process.cwd(),
       env: options.env ?? {},
       timeout: options.timeout ?? 0,

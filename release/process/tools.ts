@@ -32,7 +32,7 @@ export function toolPath(): string {
   return [process.env.PATH ?? "", "/usr/sbin", "/sbin"].join(path.delimiter);
 }
 
-async function isOnPath(tool: string): Promise<boolean> {
+export async function isOnPath(tool: string): Promise<boolean> {
   const folders = toolPath()
     .split(path.delimiter)
     .filter((folder) => folder !== "");

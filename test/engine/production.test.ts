@@ -31,6 +31,7 @@ const values: Record<string, string> = {
   "runner-images:zone": zone.zoneId,
   "runner-images:repository": `${repository.owner}/${repository.name}`,
   "runner-images:state": "s3://octo-pulumi-state",
+  "runner-images:reviewers": "team/4711",
 };
 /** What this machine can build in place of Ubuntu with GitHub's runner. */
 const builds = { base: "debian", runner: "fixture" };

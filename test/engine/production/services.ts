@@ -58,6 +58,10 @@ function answerGitHub({ repositories }: Answers, { url }: IncomingMessage, respo
   const name = /^\/repos\/([^/]+\/[^/?]+)$/.exec(url!)?.[1];
   const found = url!.startsWith("/repos/actions/runner/releases?") ? [] : repositories[name ?? ""];
   response.setHeader("content-type", "application/json");
+  if (url!.endsWith("/codeowners/errors")) {
+    response.end(JSON.stringify({ errors: [] }));
+    return;
+  }
   response.writeHead(found === undefined ? 404 : 200);
   response.end(JSON.stringify(found ?? { message: "Not Found", status: "404" }));
 }

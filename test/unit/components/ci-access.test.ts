@@ -25,6 +25,8 @@ const args = {
 const scope = {
   ...args.resources,
   account,
+  project: "runner-images",
+  stack: "prod",
   providerArn,
   roleArns: ["preview", "deploy"].map((role) => `arn:aws:iam::${account}:role/runner-images-prod-${role}`),
 };

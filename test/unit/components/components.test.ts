@@ -1,4 +1,8 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { recordResources, type Recorded } from "./recorder.js";
 
 const commit = "0123456789abcdef0123456789abcdef01234567";
@@ -80,10 +84,45 @@ describe("every release command", () => {
   it("has a constant text, a machine-independent folder, and dies with its shell", () => {
     for (const { name, inputs } of resources.filter((r) => r.type === "command:local:Command")) {
       expect(inputs.create, name).toMatch(
-        /^setpriv --pdeathsig TERM node --import tsx release\/cli\.ts [a-z -]+ \|\| exit \$\?$/,
+        /^tie='setpriv --pdeathsig TERM'; [^$`]+; \$tie node --import tsx release\/cli\.ts [a-z -]+ \|\| exit \$\?$/,
       );
       expect(inputs).not.toHaveProperty("dir");
     }
+  });
+
+  describe("of which a shell on another machine", () => {
+    let folder: string;
+    beforeAll(async () => {
+      folder = await mkdtemp(path.join(tmpdir(), "commands-"));
+      const program = (name: string, script: string) =>
+        writeFile(path.join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+      await mkdir(path.join(folder, "linux"));
+      await program("node", 'echo "node $*"; exit 3');
+      await program("linux/setpriv", 'echo "$1 $2"; shift 2; exec "$@"');
+    });
+    afterAll(() => rm(folder, { recursive: true }));
+
+    const runWith = (...folders: string[]) =>
+      execa("/bin/sh", ["-c", command("latest").create as string], {
+        env: { PATH: folders.map((name) => path.join(folder, name)).join(":") },
+        extendEnv: false,
+        reject: false,
+      });
+
+    it("ties the command to itself, with its exit code, and says nothing", async () => {
+      const { stdout, stderr, exitCode } = await runWith("linux", "");
+      expect([stdout, stderr, exitCode]).toEqual([
+        "--pdeathsig TERM\nnode --import tsx release/cli.ts promote",
+        "",
+        3,
+      ]);
+    });
+
+    it("runs it without where there is no setpriv, as on a Mac, and says so in one line", async () => {
+      const { stdout, stderr, exitCode } = await runWith("");
+      expect([stdout, exitCode]).toEqual(["node --import tsx release/cli.ts promote", 3]);
+      expect(stderr).toMatch(/^no setpriv here .*go on to its end$/);
+    });
   });
 
   it("does not hand its old output to its next run", () => {

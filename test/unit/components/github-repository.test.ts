@@ -19,7 +19,14 @@ async function make(changes: Partial<GitHubRepositoryArgs> = {}): Promise<void> 
   vi.stubEnv("GITHUB_TOKEN", "");
   const recording = await recordResources();
   const { GitHubRepository } = await import("../../../components/github-repository.js");
-  const args = { owner: "acme", repository: "runner-images", approvals: 1, mergeQueue: false, variables };
+  const args = {
+    owner: "acme",
+    repository: "runner-images",
+    approvals: 1,
+    reviewers: { users: [], teams: [] },
+    mergeQueue: false,
+    variables,
+  };
   new GitHubRepository("repository", { ...args, ...changes });
   await recording.flush();
   ({ resources } = recording);
@@ -65,6 +72,7 @@ describe("GitHubRepository", () => {
         requiredApprovingReviewCount: 1,
         dismissStaleReviewsOnPush: true,
         requireLastPushApproval: true,
+        requireCodeOwnerReview: true,
       },
     });
   });
@@ -113,11 +121,26 @@ describe("GitHubRepository", () => {
     expect(rules()["requiredStatusChecks"]).toMatchObject({ strictRequiredStatusChecksPolicy: false });
   });
 
-  it("asks for no approval of the last push where it asks for none at all", async () => {
+  it("lets a deploy begin by another than who started it, and asks nobody for the App's key", async () => {
+    await make({ reviewers: { users: [583231], teams: [12, 13] } });
+    const environment = (name: string) =>
+      inputs("repositoryEnvironment:RepositoryEnvironment", `repository-${name}`);
+    expect(environment("production")).toMatchObject({
+      preventSelfReview: true,
+      reviewers: [{ users: [583231], teams: [12, 13] }],
+      canAdminsBypass: false,
+    });
+    expect(environment("upkeep")).not.toHaveProperty("reviewers");
+    await make({ reviewers: { users: [583231], teams: [] } });
+    expect(environment("production")["reviewers"]).toEqual([{ users: [583231] }]);
+  });
+
+  it("asks for no approval of the last push or of an owner where it asks for none at all", async () => {
     await make({ approvals: 0 });
     expect(rules()["pullRequest"]).toMatchObject({
       requiredApprovingReviewCount: 0,
       requireLastPushApproval: false,
+      requireCodeOwnerReview: false,
     });
   });
 });

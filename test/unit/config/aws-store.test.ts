@@ -21,6 +21,7 @@ const values: Record<string, string> = {
   repository: "acme/runner-images",
   oidcProvider: "create",
   approvals: "1",
+  reviewers: '["user/583231","team/12"]',
   mergeQueue: "false",
   deployMinutes: "180",
   signerIssuer: "https://token.actions.githubusercontent.com",
@@ -90,6 +91,7 @@ describe("the configuration of a store on AWS", () => {
         repository: { owner: "acme", name: "runner-images", subject: "acme/runner-images", ids: undefined },
         oidcProvider: "create",
         approvals: 1,
+        reviewers: { users: [583231], teams: [12] },
         mergeQueue: false,
         deployMinutes: 180,
         state: { bucket: "acme-pulumi-state", key: "alias/pulumi-state" },
@@ -104,6 +106,13 @@ describe("the configuration of a store on AWS", () => {
       name: "runner-images",
       subject: "acme@12/runner-images@345",
       ids: { owner: 12, repository: 345 },
+    });
+  });
+
+  it("lets a team of one deploy without a second person", () => {
+    expect(parse({ approvals: "0", reviewers: "[]" }).ci).toMatchObject({
+      approvals: 0,
+      reviewers: { users: [], teams: [] },
     });
   });
 
@@ -178,6 +187,18 @@ describe("the configuration of a store on AWS", () => {
     ["a time that is no number", { deployMinutes: "long" }, /deployMinutes must be 30 to 345/],
     ["half an approval", { approvals: "0.5" }, /approvals must be 0 to 6/],
     [
+      "a reviewer by name",
+      { reviewers: '["octocat"]' },
+      /reviewers must list at most 6 of user\/<ID> and team\/<ID>.*octocat.*pulumi config set --path 'reviewers\[0\]'/,
+    ],
+    ["a reviewer that is no list", { reviewers: "user/1" }, /reviewers must list at most 6/],
+    ["a reviewer twice", { reviewers: '["user/1","user/1"]' }, /reviewers names a reviewer twice/],
+    [
+      "more reviewers than GitHub takes",
+      { reviewers: JSON.stringify([1, 2, 3, 4, 5, 6, 7].map((id) => `user/${id}`)) },
+      /reviewers must list at most 6/,
+    ],
+    [
       "an access log bucket that is a URL",
       { accessLogBucket: "s3://logs" },
       /accessLogBucket must be a bucket's name/,
@@ -202,6 +223,7 @@ describe("the configuration of a store on AWS", () => {
     ["zone", "Z0000000EXAMPLE", "pulumi config set zone <value>"],
     ["repository", "example/runner-images", "pulumi config set repository <value>"],
     ["state", "s3://example-pulumi-state", "pulumi config set state <value>"],
+    ["reviewers", '["team/0"]', "pulumi config set --path 'reviewers[0]' <value>"],
   ])("knows the placeholder of %s, and the command that replaces it", (key, value, fix) => {
     const qualified = key.includes(":") ? key : `runner-images:${key}`;
     expect(parse({ [key]: value }).placeholders).toEqual([

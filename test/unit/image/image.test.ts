@@ -1,4 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { execa } from "execa";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { architectures, sha256Pattern } from "../../../release/store/keys.js";
@@ -157,5 +162,30 @@ describe("the build user", () => {
   it("has no password and is removed by the script that seals the image", () => {
     expect(read("cloud-init/user-data")).toMatch(/lock_passwd: true[^]*ssh_pwauth: false/);
     expect(read("scripts/seal.sh")).toContain("userdel --force --remove build");
+  });
+});
+
+describe("make", () => {
+  it("says in one line what a machine lacks that has not even setpriv", async () => {
+    const bin = await mkdtemp(path.join(tmpdir(), "bin-"));
+    for (const tool of ["bash", "dirname", "env", "git", "make", "realpath", "sh", "uname"])
+      await symlink((await execa("sh", ["-c", `command -v ${tool}`])).stdout, path.join(bin, tool));
+    const settings = ["BASE=debian", "RUNNER=fixture", `COMMIT=${"0".repeat(40)}`, `CACHE_DIR=${bin}`];
+    const { stderr, exitCode } = await execa(
+      "make",
+      ["-s", "-C", fileURLToPath(image), "x86_64-emul", ...settings],
+      {
+        env: { PATH: bin },
+        extendEnv: false,
+        reject: false,
+      },
+    );
+    await rm(bin, { recursive: true });
+    expect(exitCode).not.toBe(0);
+    const [said, ...rest] = stderr.split("\n").filter((line) => !line.startsWith("make"));
+    expect(said).toMatch(
+      /^error: ubuntu-x86_64: tools are missing; install them: apt-get install .*util-linux/,
+    );
+    expect(rest).toEqual([]);
   });
 });

@@ -4,6 +4,7 @@ import { bucketPolicy } from "../../../components/policies/bucket-policy.js";
 import { deployPolicy } from "../../../components/policies/deploy-policy.js";
 import type { PolicyDocument, Statement } from "../../../components/policies/document.js";
 import { previewPolicy, type PolicyScope } from "../../../components/policies/preview-policy.js";
+import { stateKeys } from "../../../components/policies/state.js";
 import { subjects, trustPolicy } from "../../../components/policies/trust-policy.js";
 import { isAllowed, repository, scope, targets, whos, type Target } from "./world.js";
 
@@ -22,6 +23,18 @@ const documents: [string, PolicyDocument][] = [
 
 const actionsOf = (statements: Statement[]) => statements.flatMap(({ Action }) => Action);
 const sidsOf = ({ Statement }: PolicyDocument) => Statement.map(({ Sid }) => Sid);
+/** The objects of the stack's state, by their kinds. */
+const objectsOfState = (kinds: ("state" | "locks" | "history" | "backups")[]) =>
+  kinds.map((kind) => `arn:aws:s3:::${scope.stateBucket}/${stateKeys(scope)[kind]}`);
+/** A listing as the condition of its statement asks for it. */
+function listing(condition: Statement["Condition"] = {}): Record<string, string> {
+  const asked = Object.entries({ ...condition["StringEquals"], ...condition["StringLike"] });
+  return Object.fromEntries(
+    asked
+      .filter(([name]) => name.startsWith("s3:"))
+      .map(([name, value]) => [name, [value].flat()[0]!.replace("*", "one")]),
+  );
+}
 /** The document as AWS counts it: without white space. */
 const sizeOf = (document: PolicyDocument) => JSON.stringify(document).length;
 
@@ -66,7 +79,7 @@ describe.each([
         `arn:aws:kms:${scope.region}:${scope.account}:key/*`,
         `arn:aws:s3:::${scope.bucket}/images/*`,
         `arn:aws:s3:::${scope.bucket}/pointer/*`,
-        `arn:aws:s3:::${scope.stateBucket}/.pulumi/*`,
+        ...objectsOfState(document === preview ? ["state"] : ["state", "locks", "history", "backups"]),
       ].sort(),
     );
   });
@@ -81,13 +94,13 @@ describe.each([
   it("says of each action a resource that it exists for", async () => {
     const who = { ...whos.preview!, identity: document };
     const key = { ...targets.stateKey, arn: undefined };
-    for (const { Sid, Action, Resource } of document.Statement)
+    for (const { Sid, Action, Resource, Condition } of document.Statement)
       for (const action of Action.map((name) => name.replace("GetBucket*", "GetBucketPolicy"))) {
         const answers = await Promise.allSettled(
           Resource!.map((arn) => {
             const target: Target = arn.includes(":kms:") ? { ...key, arn } : { arn };
             const one = arn === "*" ? target : { ...target, arn: arn.replace("*", "one") };
-            return isAllowed(who, action, one);
+            return isAllowed(who, action, one, listing(Condition));
           }),
         );
         expect(
@@ -128,10 +141,10 @@ describe("the deploy role", () => {
     expect(deploy.Statement.slice(0, preview.Statement.length)).toEqual(preview.Statement);
   });
 
-  it("deletes objects of the state only", () => {
+  it("deletes the stack's locks, and nothing else", () => {
     const deleting = added.filter(({ Action }) => Action.some((action) => action.includes("Delete")));
-    expect(deleting.map(({ Sid }) => Sid)).toEqual(["WriteState"]);
-    expect(deleting[0]!.Resource).toEqual([`arn:aws:s3:::${scope.stateBucket}/.pulumi/*`]);
+    expect(deleting.map(({ Sid }) => Sid)).toEqual(["LockStack"]);
+    expect(deleting[0]!.Resource).toEqual(objectsOfState(["locks"]));
   });
 
   it("adds to the preview role's actions these, and no other", () => {
@@ -142,7 +155,10 @@ describe("the deploy role", () => {
       "cloudfront:UpdateResponseHeadersPolicy",
       "s3:AbortMultipartUpload",
       "s3:DeleteObject",
+      "s3:GetObject",
+      "s3:ListBucket",
       "s3:ListBucketMultipartUploads",
+      "s3:PutObject",
       "s3:PutObject",
       "s3:PutObject",
       "s3:PutObject",
@@ -205,6 +221,8 @@ describe("AWS's limits", () => {
     bucket: "b".repeat(63),
     stateBucket: "s".repeat(63),
     stateKey: `alias/${"k".repeat(250)}`,
+    project: "p".repeat(100),
+    stack: "s".repeat(100),
     zone: "Z".repeat(32),
     roleArns: scope.roleArns.map((arn) => arn.padEnd(`arn:aws:iam::${scope.account}:role/`.length + 64, "r")),
   };
@@ -223,6 +241,52 @@ describe("AWS's limits", () => {
 
   it("the bucket's policy stays below 20 KB", () => {
     expect(sizeOf(bucketPolicy(longest))).toBeLessThan(20 * 1024);
+  });
+});
+
+/**
+ * What Pulumi's backend asks of the state bucket, in order, as read in
+ * https://github.com/pulumi/pulumi/tree/v3.259.0/pkg/backend/diy, and as that engine was seen to ask an S3 server. A missing key is 404 to
+ * those who may list it as a prefix.
+ */
+const asks = {
+  // newDIYBackend(), of every command: the layout's version, and whether there are stacks of the one before.
+  start: [
+    ["s3:GetObject", targets.stateLayout],
+    ["s3:ListBucket", targets.projects],
+  ],
+  // getTarget(): stackPath(), stackExists(), getCheckpoint(), and loadStackTags(), whose file is missing.
+  look: [
+    ["s3:ListBucket", targets.ownState],
+    ["s3:GetObject", targets.state],
+    ["s3:GetObject", targets.stackTags],
+    ["s3:ListBucket", targets.missingTags],
+  ],
+  // Lock(), with checkForLock() before and after, which reads the locks of others; Unlock(); CancelCurrentUpdate().
+  lock: [
+    ["s3:ListBucket", targets.ownLocks],
+    ["s3:PutObject", targets.lock],
+    ["s3:GetObject", targets.lock],
+    ["s3:DeleteObject", targets.lock],
+  ],
+  // saveCheckpoint() with backupTarget(), a copy within the bucket; addToHistory(), likewise; backupStack().
+  save: [
+    ["s3:GetObject", targets.state],
+    ["s3:PutObject", targets.stateCopy],
+    ["s3:PutObject", targets.state],
+    ["s3:PutObject", targets.history],
+    ["s3:PutObject", targets.backup],
+  ],
+} satisfies Record<string, [action: string, target: Target][]>;
+
+describe("Pulumi's backend is refused nothing that it asks for", () => {
+  it.each([
+    ["a preview", "preview", [...asks.start, ...asks.look]],
+    ["an update", "deploy", [...asks.start, ...asks.lock, ...asks.look, ...asks.save]],
+    ["pulumi cancel", "deploy", [...asks.start, ...asks.look, ...asks.lock]],
+  ] as const)("in %s", async (_, role, requests) => {
+    for (const [action, target] of requests)
+      expect(await isAllowed(whos[role]!, action, target), `${action} ${target.arn}`).toBe(true);
   });
 });
 

@@ -31,6 +31,8 @@ export const scope = {
   zone: "Z0123456789ABCDEFGHIJ",
   certificateArn: `arn:aws:acm:us-east-1:${account}:certificate/0ddddddd-0000-4000-8000-000000000004`,
   stateBucket: "octo-pulumi-state",
+  project: "runner-images",
+  stack: "prod",
   stateKey: "alias/pulumi-state",
   roleArns: [roleArn("preview"), roleArn("deploy")],
   providerArn: `arn:aws:iam::${account}:oidc-provider/${issuer}`,
@@ -133,6 +135,12 @@ const trust = (role: "preview" | "deploy"): Target => ({
   arn: roleArn(role),
   policy: trustPolicy({ providerArn: scope.providerArn, subjects: subjects(repository, role) }),
 });
+const inState = (key: string): Target => ({ arn: `arn:aws:s3:::${scope.stateBucket}/${key}` });
+/** The bucket of the states, listed by what a key begins with. */
+const states = (prefix: string, delimiter?: string): Target => ({
+  arn: `arn:aws:s3:::${scope.stateBucket}`,
+  context: { "s3:prefix": prefix, ...(delimiter !== undefined && { "s3:delimiter": delimiter }) },
+});
 const inImages = (suffix: string): Target => ({
   arn: `${bucket}${suffix}`,
   policy: bucketPolicy(scope),
@@ -146,9 +154,27 @@ export const targets = {
   latestJson: inImages("/latest.json"),
   otherObject: inImages("/index.html"),
   stateBucket: { arn: `arn:aws:s3:::${scope.stateBucket}` },
-  state: { arn: `arn:aws:s3:::${scope.stateBucket}/.pulumi/stacks/runner-images/prod.json` },
-  lock: { arn: `arn:aws:s3:::${scope.stateBucket}/.pulumi/locks/runner-images/prod/0.json` },
-  otherInStateBucket: { arn: `arn:aws:s3:::${scope.stateBucket}/secrets.txt` },
+  state: inState(".pulumi/stacks/runner-images/prod.json"),
+  stateCopy: inState(".pulumi/stacks/runner-images/prod.json.bak"),
+  stackTags: inState(".pulumi/stacks/runner-images/prod.pulumi-tags"),
+  history: inState(".pulumi/history/runner-images/prod/prod-1795644171694153322.checkpoint.json"),
+  backup: inState(".pulumi/backups/runner-images/prod/prod.1795644171703178560.json"),
+  lock: inState(".pulumi/locks/organization/runner-images/prod/0eeeeeee-0000-4000-8000-000000000001.json"),
+  stateLayout: inState(".pulumi/meta.yaml"),
+  otherStack: inState(".pulumi/stacks/runner-images/staging.json"),
+  otherProject: inState(".pulumi/stacks/payroll/prod.json"),
+  otherHistory: inState(".pulumi/history/payroll/prod/prod-1795644171694153322.checkpoint.json"),
+  otherBackup: inState(".pulumi/backups/payroll/prod/prod.1795644171703178560.json"),
+  otherLock: inState(".pulumi/locks/organization/payroll/prod/0eeeeeee-0000-4000-8000-000000000001.json"),
+  otherInStateBucket: inState("secrets.txt"),
+  wholeStateBucket: states(""),
+  projects: states(".pulumi/stacks/", "/"),
+  stacks: states(".pulumi/stacks/"),
+  ownState: states(".pulumi/stacks/runner-images/prod.json", "/"),
+  missingTags: states(".pulumi/stacks/runner-images/prod.pulumi-tags"),
+  otherStates: states(".pulumi/stacks/payroll/", "/"),
+  ownLocks: states(".pulumi/locks/organization/runner-images/prod/", "/"),
+  otherLocks: states(".pulumi/locks/organization/payroll/prod/", "/"),
   otherBucket: { arn: "arn:aws:s3:::octo-payroll" },
   objectElsewhere: { arn: "arn:aws:s3:::octo-payroll/images/salaries" },
   stateKey: {

@@ -187,6 +187,12 @@ describe("a disk", () => {
     expect(findings[0]).toMatch(finding);
   });
 
+  it("hides nothing below a folder whose owner has so large a number that debugfs prints it below zero", async () => {
+    await put("opt/theirs/tool", "", 0o4755);
+    await damage("set_inode_field /opt/theirs uid 4294967294");
+    expect(await lint()).toEqual([expect.stringMatching(/^setuid \/opt\/theirs\/tool: mode 4755, /)]);
+  });
+
   it("with a timer that is masked has no finding", async () => {
     await enable("apt-daily.timer");
     await mkdir(path.join(extra, "etc/systemd/system"), { recursive: true });
