@@ -3,6 +3,8 @@
 # build.sh <arch> <auto|kvm|tcg>, with BASE, PROFILE, RUNNER, CPUS, MEMORY_MB, CACHE_DIR and COMMIT in the environment.
 set -euo pipefail
 cd "$(dirname "$0")"
+# Others' code runs here: it gets no credential of whoever calls make.
+for name in "${!AWS_@}" "${!ACTIONS_@}" "${!GITHUB_@}" "${!GH_@}" "${!PULUMI_@}"; do unset "$name"; done
 source ./run.sh
 export ARCH=$1
 accelerator=$2

@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { execa } from "execa";
+import { withoutCredentials } from "../process/environment.js";
 import { UserError } from "../process/errors.js";
 import type { Architecture } from "../store/keys.js";
 import type { Accelerator } from "../store/records.js";
@@ -125,6 +126,7 @@ export function startVm(vm: VirtualMachine): RunningVm {
     stdin: "pipe",
     buffer: false,
     reject: false,
+    ...{ env: withoutCredentials(process.env), extendEnv: false },
   });
   let reason: string | null = null;
   createInterface({ input: qemu.stdout }).on("line", (line) => (reason = shutdownReason(line) ?? reason));
