@@ -48,8 +48,8 @@ check_tools() {
   case $ARCH in
     x86_64) packages+=(qemu-system-x86) files+=(qemu-system-x86_64) ;;
     aarch64)
-      packages+=(qemu-system-arm qemu-efi-aarch64)
-      files+=(qemu-system-aarch64 /usr/share/qemu-efi-aarch64/QEMU_EFI.fd)
+      packages+=(qemu-system-arm qemu-efi-aarch64 ipxe-qemu)
+      files+=(qemu-system-aarch64 /usr/share/qemu-efi-aarch64/QEMU_EFI.fd /usr/lib/ipxe/qemu/efi-virtio.rom)
       ;;
   esac
   if [[ $BASE == debian ]]; then
