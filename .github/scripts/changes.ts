@@ -2,12 +2,17 @@
 import { execa } from "execa";
 import { configuredArchitectures, configuredBuild } from "../../local/stack-file.js";
 import { planBuilds } from "./build-plan.js";
-import { main, setOutput } from "./github.js";
+import { addSummary, main, setOutput } from "./github.js";
+import { readLane } from "./lane.js";
 import { stack } from "./pulumi.js";
 
 async function changes(): Promise<number> {
   const root = process.cwd();
   const base = process.env["BASE"] ?? "";
+  // The rollback's stands on the preview's proof of the target: where that is not to be had, it takes the tests like any other.
+  const lane = process.env["CAN_PREVIEW"] === "true" ? await readLane(root, base) : "ordinary";
+  setOutput("lane", lane);
+  if (lane === "rollback") addSummary("Nothing but the pin of production is changed: no tests are run.");
   const { exitCode } = await execa("git", ["diff", "--quiet", `${base}...HEAD`, "--", "image"], {
     reject: false,
   });

@@ -18,6 +18,7 @@ import { judge, type Circumstances, type NeededJob } from "../../../.github/scri
 import { checkout } from "../../../local/paths.js";
 import { configuredBuild } from "../../../local/stack-file.js";
 import { architectures } from "../../../release/store/keys.js";
+import type { Lane } from "../../../.github/scripts/lane.js";
 import type { Usability } from "../../../release/pointer/runner-releases.js";
 import type { Manifest } from "../../../release/store/records.js";
 
@@ -274,13 +275,22 @@ describe("the upkeep of a live image", () => {
 });
 
 describe("finish", () => {
-  const pull: Circumstances = { event: "pull_request", isFork: false, hasPreviewRole: true };
-  const all = (changed: "true" | "false", results: Record<string, NeededJob["result"]>) => {
+  const pull: Circumstances = {
+    event: "pull_request",
+    isFork: false,
+    isDependabot: false,
+    hasPreviewRole: true,
+  };
+  const all = (
+    changed: "true" | "false",
+    results: Record<string, NeededJob["result"]>,
+    lane: Lane = "ordinary",
+  ) => {
     const names = ["changes", "check", "test", "preview", "comment", "image"];
     return Object.fromEntries(
       names.map((name): [string, NeededJob] => [
         name,
-        { result: results[name] ?? "success", outputs: name === "changes" ? { image: changed } : {} },
+        { result: results[name] ?? "success", outputs: name === "changes" ? { image: changed, lane } : {} },
       ]),
     );
   };
@@ -300,6 +310,38 @@ describe("finish", () => {
     ["a cancelled check", false, all("true", { check: "cancelled" }), pull],
     ["a skipped check", false, all("true", skipped("check")), pull],
     ["a skipped test", false, all("true", skipped("test")), pull],
+    ["a rollback without a test", true, all("false", skipped("test", "image"), "rollback"), pull],
+    [
+      "a rollback with a failed check",
+      false,
+      all("false", { test: "skipped", check: "failure" }, "rollback"),
+      pull,
+    ],
+    [
+      "a rollback whose preview failed",
+      false,
+      all("false", { test: "skipped", preview: "failure" }, "rollback"),
+      pull,
+    ],
+    ["a rollback with a test that failed", false, all("false", { test: "failure" }, "rollback"), pull],
+    [
+      "a rollback without preview and test, of a fork",
+      false,
+      all("false", skipped("test", "preview", "comment"), "rollback"),
+      { ...pull, isFork: true },
+    ],
+    [
+      "a rollback in the merge queue",
+      true,
+      all("false", skipped("test", "preview", "comment", "image"), "rollback"),
+      { ...pull, event: "merge_group" },
+    ],
+    [
+      "a pull request of Dependabot",
+      true,
+      all("true", skipped("preview", "comment")),
+      { ...pull, isDependabot: true },
+    ],
     ["a failed preview", false, all("true", { preview: "failure" }), pull],
     ["a failed preview in a fork", false, all("true", { preview: "failure" }), { ...pull, isFork: true }],
     [
@@ -338,9 +380,13 @@ describe("finish", () => {
     expect(judge(needs, circumstances).every(({ passed }) => passed)).toBe(passes);
   });
 
-  it("says why a fork has no preview", () => {
-    const [preview] = judge({ preview: { result: "skipped", outputs: {} } }, { ...pull, isFork: true });
-    expect(preview!.why).toMatch(/a fork gets no credentials/);
+  it("says why a fork or Dependabot has no preview, and what to do", () => {
+    const why = (more: Partial<Circumstances>) =>
+      judge({ preview: { result: "skipped", outputs: {} } }, { ...pull, ...more })[0]!.why;
+    expect(why({ isFork: true })).toMatch(/a fork gets no credentials; a maintainer can push the branch/);
+    expect(why({ isDependabot: true })).toMatch(
+      /Dependabot's pull requests get no credentials.*a maintainer can push/,
+    );
   });
 });
 

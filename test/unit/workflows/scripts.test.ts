@@ -376,6 +376,24 @@ describe("preview.ts", () => {
   );
 });
 
+describe("changes.ts", () => {
+  it("tells lane, image and builds of a branch; a lane of its own takes a preview", { timeout }, async () => {
+    const { root, git } = await makeCheckout();
+    await git("switch", "--quiet", "--create", "rollback");
+    const pin = `  runner-images:latest: ${"a".repeat(40)}\n`;
+    await writeFile(path.join(root, "Pulumi.prod.yaml"), pin, { flag: "a" });
+    await git("commit", "--quiet", "--all", "--message", "Roll back");
+    const rollback = await run("changes.ts", "", { BASE: "main", CAN_PREVIEW: "true" }, root);
+    expect(outputs(rollback.output)).toMatchObject({ lane: "rollback", image: "false" });
+    expect(JSON.parse(outputs(rollback.output)["builds"]!)).toHaveLength(2);
+    await writeFile(path.join(root, "image", "Makefile"), "new");
+    await git("commit", "--quiet", "--all", "--message", "another image");
+    await rm(path.join(folder, "output"));
+    const image = await run("changes.ts", "", { BASE: "main", CAN_PREVIEW: "false" }, root);
+    expect(outputs(image.output)).toMatchObject({ lane: "ordinary", image: "true" });
+  });
+});
+
 describe("plan.ts", () => {
   it(
     "has built what the CDN does not show, and moves a pinned pointer before that",

@@ -481,11 +481,24 @@ describe("pull-request.yml", () => {
       expect(pullJobs[name]!["timeout-minutes"], name).toBeLessThan(queueTimeoutMinutes);
   });
 
-  it("gives no credentials to a fork, the merge queue, or before the first deploy", () => {
+  it("spares a rollback the tests, where a preview proves its target", () => {
+    const { changes, test: tests, preview } = pullJobs;
+    expect([tests!.needs, tests!.if]).toEqual(["changes", "needs.changes.outputs.lane != 'rollback'"]);
+    const canPreview = changes!.steps.find(({ run }) => run?.includes("changes.ts"))!.env![
+      "CAN_PREVIEW"
+    ] as string;
+    const flat = (text: string) => text.replaceAll(/\s+/g, " ");
+    expect(flat(canPreview)).toBe(
+      `\${{ github.event_name == 'merge_group' || ( ${flat(preview!.if!).trim()}) }}`,
+    );
+  });
+
+  it("gives no credentials to a fork, Dependabot, the merge queue, or before the first deploy", () => {
     const words = pullJobs["preview"]!.if!.split(/\s*&&\s*/).map((word) => word.trim());
     expect(words).toEqual([
       "github.event_name == 'pull_request'",
       "github.event.pull_request.head.repo.full_name == github.repository",
+      "github.event.pull_request.user.login != 'dependabot[bot]'",
       "vars.PREVIEW_ROLE_ARN != ''",
     ]);
   });
