@@ -376,6 +376,35 @@ describe("preview.ts", () => {
   );
 });
 
+describe("free-disk.sh", () => {
+  /** A `df` that says so many GB are free, one more for each folder that `sudo` removes. */
+  const room = async (enough: number, free: number) => {
+    await writeFile(path.join(folder, "removed"), "");
+    await command("df", `#!/bin/sh\necho Avail\necho " $((${free} + $(wc -l < ${folder}/removed)))"\n`);
+    await command("sudo", `#!/bin/sh\n[ "$1 $2" = "rm -rf" ] && echo "$3" >> ${folder}/removed\n`);
+    const { stdout, exitCode } = await execa(script("free-disk.sh"), [String(enough)], {
+      env: environment(),
+    });
+    expect(exitCode).toBe(0);
+    return {
+      stdout,
+      removed: (await readFile(path.join(folder, "removed"), "utf8")).split("\n").slice(0, -1),
+    };
+  };
+
+  it("removes nothing where there is room, and otherwise no more than it takes", async () => {
+    expect(await room(25, 25)).toEqual({ stdout: "25 GB free", removed: [] });
+    expect(await room(25, 23)).toEqual({
+      stdout: "25 GB free",
+      removed: ["/usr/local/lib/android", "/usr/share/dotnet"],
+    });
+  });
+
+  it("goes on where it is still not enough: what needs more says so itself", async () => {
+    expect((await room(99, 3)).stdout).toBe("8 GB free");
+  });
+});
+
 describe("changes.ts", () => {
   it("tells lane, image and builds of a branch; a lane of its own takes a preview", { timeout }, async () => {
     const { root, git } = await makeCheckout();

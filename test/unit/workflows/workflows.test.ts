@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
+import semver from "semver";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { machineName, parseLocks, updateJobs } from "../../../.github/scripts/stranded-lock.js";
@@ -71,6 +72,7 @@ const calls = jobs.filter(({ job }) => job.uses !== undefined);
 const steps = jobs.flatMap(({ where, job }) => job.steps.map((step) => ({ where, job, step })));
 const packageJson = JSON.parse(await readFile(path.join(checkout, "package.json"), "utf8")) as {
   scripts: Record<string, string>;
+  engines: { node: string };
 };
 
 /** Where something is that must not be: one line each. */
@@ -234,9 +236,29 @@ describe("the workflows", () => {
       expect(step.uses ?? "", where).not.toMatch(/cache/);
       if (step.uses?.startsWith("actions/setup-node@"))
         expect(step.with, where).toEqual({
-          "node-version-file": "package.json",
+          "node-version-file": ".node-version",
           "package-manager-cache": false,
         });
+    }
+  });
+
+  it("run on one major version of Node, which the project allows", async () => {
+    const pinned = (await readFile(path.join(checkout, ".node-version"), "utf8")).trim();
+    expect(pinned).toMatch(/^\d+$/);
+    expect(semver.intersects(pinned, packageJson.engines.node)).toBe(true);
+  });
+
+  it("build where unprivileged user namespaces are allowed and the disk has room, and boot with KVM", () => {
+    const runs = (job: Job, pattern: RegExp) => job.steps.findIndex(({ run }) => pattern.test(run ?? ""));
+    const building = jobs.filter(({ job }) => runs(job, /npm test|cli\.ts build/) >= 0);
+    expect(building.map(({ where }) => where)).toEqual([
+      "build-image.yml, job build",
+      "pull-request.yml, job test",
+    ]);
+    for (const { where, job } of building) {
+      const ready = runs(job, /enable-kvm\.sh\n.*allow-user-namespaces\.sh\n.*free-disk\.sh \d+/);
+      expect(ready, where).toBeGreaterThan(0);
+      expect(runs(job, /npm test|cli\.ts build/), where).toBeGreaterThan(ready);
     }
   });
 
