@@ -62,6 +62,10 @@ check_tools() {
     [[ -e ${files[i]} ]] || command -v "${files[i]}" > /dev/null || missing+=("${packages[i]}")
   done
   ((${#missing[@]} == 0)) || fail "tools are missing; install them: apt-get install --no-install-recommends ${missing[*]}"
+  # Ubuntu forbids it to unprivileged programs: https://ubuntu.com/blog/ubuntu-23-10-restricted-unprivileged-user-namespaces
+  if [[ $BASE == debian && $EUID != 0 ]] && ! unshare --map-root-user --map-auto true 2> /dev/null; then
+    fail "this user may not map accounts of its own, which the Debian base is built with; build as root, allow it (Ubuntu: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0), or give it a range in /etc/subuid and /etc/subgid"
+  fi
 }
 
 choose_accelerator() {
