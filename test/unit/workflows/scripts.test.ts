@@ -628,8 +628,9 @@ describe("npm run setup -- --engine", () => {
     expect(stderr).toMatch(/^error: the engine \S+ has no Node language host/m);
   });
 
-  it("is one form, --release the other", { timeout }, async () => {
-    expect((await setUp("--engine", "--release")).stderr).toMatch(/cannot be used with option/);
+  it("is one form, --release or --build the other", { timeout }, async () => {
+    for (const other of ["--release", "--build"])
+      expect((await setUp("--engine", other)).stderr).toMatch(/cannot be used with option/);
   });
 });
 
