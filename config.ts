@@ -59,7 +59,7 @@ const common = {
   deployMinutes: integer(
     30,
     345,
-    "must be 30 to 345 minutes: the deploy role's session outlasts the build by 15, and GitHub ends a job after 6 hours",
+    "must be 30 to 345 minutes: the deploy role's session outlasts the deploy by 15, and GitHub ends a job after 6 hours",
   ),
 };
 
@@ -180,7 +180,7 @@ export interface CiConfig {
   /** GitHub's IDs of those who may let a deploy begin; nobody: it begins by itself. */
   reviewers: Reviewers;
   mergeQueue: boolean;
-  /** Time limit of a deploy, builds included. */
+  /** Time limit of a deploy; builds are no part of it. */
   deployMinutes: number;
   /** The bucket that holds Pulumi's state, and the alias of the KMS key that its secrets are encrypted with. */
   state: { bucket: string; key: string };

@@ -11,7 +11,7 @@ export interface CiAccessArgs {
   subject: string;
   /** An account has at most one OIDC provider for GitHub: make it, or use the one that is there. */
   oidcProvider: "create" | "existing";
-  /** How long the credentials of a deploy last, in seconds: longer than the longest build. */
+  /** How long the credentials of a deploy last, in seconds: longer than the longest deploy. */
   sessionSeconds: number;
   /** What the roles work on, but for the roles themselves and the stack. */
   resources: pulumi.Input<Omit<PolicyScope, "account" | "project" | "stack" | "roleArns" | "providerArn">>;

@@ -3,6 +3,8 @@
 # build.sh <arch> <auto|kvm|tcg>, with BASE, PROFILE, RUNNER, CPUS, MEMORY_MB, CACHE_DIR and COMMIT in the environment.
 set -euo pipefail
 cd "$(dirname "$0")"
+# Others' code runs here: it gets no credential of whoever calls make.
+for name in "${!AWS_@}" "${!ACTIONS_@}" "${!GITHUB_@}" "${!GH_@}" "${!PULUMI_@}"; do unset "$name"; done
 source ./run.sh
 export ARCH=$1
 accelerator=$2
@@ -46,8 +48,8 @@ check_tools() {
   case $ARCH in
     x86_64) packages+=(qemu-system-x86) files+=(qemu-system-x86_64) ;;
     aarch64)
-      packages+=(qemu-system-arm qemu-efi-aarch64)
-      files+=(qemu-system-aarch64 /usr/share/qemu-efi-aarch64/QEMU_EFI.fd)
+      packages+=(qemu-system-arm qemu-efi-aarch64 ipxe-qemu)
+      files+=(qemu-system-aarch64 /usr/share/qemu-efi-aarch64/QEMU_EFI.fd /usr/lib/ipxe/qemu/efi-virtio.rom)
       ;;
   esac
   if [[ $BASE == debian ]]; then
@@ -60,6 +62,10 @@ check_tools() {
     [[ -e ${files[i]} ]] || command -v "${files[i]}" > /dev/null || missing+=("${packages[i]}")
   done
   ((${#missing[@]} == 0)) || fail "tools are missing; install them: apt-get install --no-install-recommends ${missing[*]}"
+  # Ubuntu forbids it to unprivileged programs: https://ubuntu.com/blog/ubuntu-23-10-restricted-unprivileged-user-namespaces
+  if [[ $BASE == debian && $EUID != 0 ]] && ! unshare --map-root-user --map-auto true 2> /dev/null; then
+    fail "this user may not map accounts of its own, which the Debian base is built with; build as root, allow it (Ubuntu: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0), or give it a range in /etc/subuid and /etc/subgid"
+  fi
 }
 
 choose_accelerator() {

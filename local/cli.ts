@@ -43,27 +43,44 @@ cli
   .addOption(
     new Option(
       "--release",
-      "instead what an update of the production stack needs; prints the folders to put on PATH, one a line",
+      "instead what an update of the production stack needs that builds nothing; prints the folders to put on PATH, one a line",
     ).default(false),
   )
   .addOption(
-    new Option("--engine", "the same, but only what its preview needs: nothing that builds")
+    new Option("--build", "instead, or besides, what a build needs: no engine; prints the same").default(
+      false,
+    ),
+  )
+  .addOption(
+    new Option("--engine", "the same, but only what its preview needs: nothing that builds or boots")
       .default(false)
-      .conflicts(["release", "architectures"]),
+      .conflicts(["release", "build", "architectures"]),
   )
   .addOption(
     new Option(
       "--architectures <names...>",
-      "whose images are built and booted (default: the local stack's; of --release: all)",
+      "whose images are built and booted (default: the local stack's; of --release and --build: all)",
     ).choices(architectures),
   )
-  .action(async (options: { release: boolean; engine: boolean; architectures?: Architecture[] }) => {
-    if (!options.release && !options.engine) {
-      return setUp(here.paths, { retryVendor: true, architectures: options.architectures });
+  .action(async ({ release, build, engine, architectures: chosen }: SetUpChoice) => {
+    if (!release && !build && !engine) {
+      return setUp(here.paths, { retryVendor: true, architectures: chosen });
     }
-    const built = options.engine ? [] : (options.architectures ?? [...architectures]);
-    for (const folder of await setUpRelease(here.paths, built)) process.stdout.write(`${folder}\n`);
+    const all = chosen ?? [...architectures];
+    const folders = await setUpRelease(here.paths, {
+      engine: release || engine,
+      boots: release ? all : [],
+      builds: build ? all : [],
+    });
+    for (const folder of folders) process.stdout.write(`${folder}\n`);
   });
+
+interface SetUpChoice {
+  release: boolean;
+  build: boolean;
+  engine: boolean;
+  architectures?: Architecture[];
+}
 
 cli
   .command("stop")

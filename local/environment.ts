@@ -59,7 +59,7 @@ export async function platformEnvironment(paths: PlatformPaths): Promise<Record<
     PULUMI_NODEJS_TRANSPILE_ONLY: "true",
     // Packer keeps its plugins and its bookkeeping in the user's home otherwise.
     PACKER_CONFIG_DIR: path.join(paths.cache, "packer"),
-    PACKER_PLUGIN_PATH: path.join(paths.cache, "packer", "plugins"),
+    PACKER_PLUGIN_PATH: paths.packerPlugins,
     CHECKPOINT_DISABLE: "1",
     PATH: searchPath([...tools, process.env["PATH"] ?? ""].join(":")),
   };

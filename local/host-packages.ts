@@ -37,9 +37,23 @@ const perArchitecture: Record<Architecture, Record<string, string>> = {
   aarch64: {
     "qemu-system-aarch64": "qemu-system-arm",
     "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd": "qemu-efi-aarch64",
+    // The network card's, for UEFI: qemu-system-x86 depends on it, qemu-system-arm only recommends it.
+    "/usr/lib/ipxe/qemu/efi-virtio.rom": "ipxe-qemu",
     "mkfs.vfat": "dosfstools",
   },
 };
+/** What only building takes, of those. */
+const buildOnly = [
+  "curl",
+  "jq",
+  "make",
+  "mkfs.vfat",
+  "mmdebstrap",
+  "nginx",
+  "ssh-keygen",
+  "xz",
+  "/usr/share/keyrings/debian-archive-keyring.gpg",
+];
 
 export interface Host {
   /** As `process.arch`. */
@@ -76,6 +90,18 @@ export function hostNeeds(architectures: readonly Architecture[], host: Host): H
   // mmdebstrap as an ordinary user maps the image's accounts to those of /etc/subuid.
   if (!host.isRoot) needs["newuidmap"] = "uidmap";
   return Object.entries(needs).map(([need, name]) => ({ need, package: name }));
+}
+
+/** What publishing and booting them needs, where they were built on another machine. */
+export function bootNeeds(architectures: readonly Architecture[]): HostNeed[] {
+  const needs = Object.assign(
+    {},
+    always,
+    ...architectures.map((arch) => perArchitecture[arch]),
+  ) as typeof always;
+  return Object.entries(needs)
+    .filter(([need]) => !buildOnly.includes(need))
+    .map(([need, name]) => ({ need, package: name }));
 }
 
 /** The packages of what is not there; each once, sorted. Looks at files only, so it is quick. */

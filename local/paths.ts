@@ -13,6 +13,8 @@ export interface PlatformPaths {
   pulumiHome: string;
   /** Base images (RUNNER_IMAGES_CACHE), and Go's caches while something is built. */
   cache: string;
+  /** Packer's plugins: where image/build.sh looks for them too. */
+  packerPlugins: string;
   /** Pulumi's state (file backend). */
   state: string;
   /** The S3 server's objects, versions and users. */
@@ -39,6 +41,7 @@ export function platformPaths(root: string = checkout, shared: string = root): P
     tools: path.join(sharedBase, "tools"),
     pulumiHome: path.join(sharedBase, "pulumi-home"),
     cache: path.join(sharedBase, "cache"),
+    packerPlugins: path.join(sharedBase, "cache", "packer-plugins"),
     state: path.join(base, "state"),
     store: path.join(base, "store"),
     cdn: path.join(base, "cdn"),

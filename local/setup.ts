@@ -2,7 +2,7 @@ import path from "node:path";
 import { UserError } from "../release/process/errors.js";
 import type { Architecture } from "../release/store/keys.js";
 import { platformEnvironment } from "./environment.js";
-import { hostNeeds, installPackages, missingPackages, type Host } from "./host-packages.js";
+import { bootNeeds, hostNeeds, installPackages, missingPackages, type Host } from "./host-packages.js";
 import type { PlatformPaths } from "./paths.js";
 import { configuredArchitectures } from "./stack-file.js";
 import { settingUp } from "./setting-up.js";
@@ -31,30 +31,44 @@ export async function setUp(paths: PlatformPaths, options: SetUpOptions): Promis
   });
 }
 
+/** What a machine of production does. */
+export interface ReleaseChoice {
+  /** Previews or updates the stack. */
+  engine: boolean;
+  /** Boots images of these architectures, and publishes them. */
+  boots: Architecture[];
+  /** Builds images of these architectures. */
+  builds: Architecture[];
+}
+
 /**
- * Makes available what a preview of the production stack runs, and, where `architectures` are given, an update of it too: it builds and
- * boots their images. No servers; and the engine fetches its plugins by itself.
+ * Makes available what that takes. No servers; and the engine fetches its plugins by itself.
  * @returns the folders to put in front of PATH
  */
-export async function setUpRelease(paths: PlatformPaths, architectures: Architecture[]): Promise<string[]> {
+export async function setUpRelease(paths: PlatformPaths, choice: ReleaseChoice): Promise<string[]> {
   const tools: string[] = [];
   await settingUp(paths, async () => {
-    if (architectures.length > 0) {
-      const needs = hostNeeds(architectures, host()).filter(({ need }) => need !== "nginx");
-      await installPackages([...(await missingPackages(needs)), ...(await packagesForPacker(paths))], paths);
-    }
-    const engine = await ensureEngine(paths);
-    if (!(await hasLanguageHost(engine))) {
-      throw new UserError(
-        `the engine ${engine} has no Node language host, which only the vendor's release of it has, and without which production cannot be updated; connect this machine to get.pulumi.com, remove that engine, and repeat`,
-      );
-    }
-    tools.push(engine);
-    // Where the build looks for the plugin of a newer Packer (image/build.sh).
-    const packerEnvironment = { PACKER_PLUGIN_PATH: path.join(paths.cache, "packer-plugins") };
-    if (architectures.length > 0) tools.push(await ensurePacker(paths, packerEnvironment));
+    const builds = choice.builds.length > 0;
+    const needs = [
+      ...(choice.boots.length > 0 ? bootNeeds(choice.boots) : []),
+      ...(builds ? hostNeeds(choice.builds, host()).filter(({ need }) => need !== "nginx") : []),
+    ];
+    await installPackages(
+      [...(await missingPackages(needs)), ...(builds ? await packagesForPacker(paths) : [])],
+      paths,
+    );
+    if (choice.engine) tools.push(await ensureVendorsEngine(paths));
+    if (builds) tools.push(await ensurePacker(paths, { PACKER_PLUGIN_PATH: paths.packerPlugins }));
   });
   return tools.filter((tool) => tool.startsWith(`${paths.tools}/`)).map((tool) => path.dirname(tool));
+}
+
+async function ensureVendorsEngine(paths: PlatformPaths): Promise<string> {
+  const engine = await ensureEngine(paths);
+  if (await hasLanguageHost(engine)) return engine;
+  throw new UserError(
+    `the engine ${engine} has no Node language host, which only the vendor's release of it has, and without which production cannot be updated; connect this machine to get.pulumi.com, remove that engine, and repeat`,
+  );
 }
 
 /** Whether this engine can run index.ts: one built from its Go module cannot. */

@@ -20,8 +20,31 @@ export async function configuredArchitectures(root: string, stack = stackName): 
   return Array.isArray(configured) ? architectures.filter((arch) => configured.includes(arch)) : ["x86_64"];
 }
 
-/** The commit that the local stack is pinned to; empty when it follows the newest build. */
-export async function configuredPin(root: string): Promise<string> {
-  const configured = (await readStackFile(root))("latest");
+/** What a stack's images are made of, and how QEMU runs: values of config.ts, not checked here. */
+export interface BuildSettings {
+  base: string;
+  profile: string;
+  runner: string;
+  accelerator: string;
+}
+
+/** Of a stack, by its file, else by Pulumi.yaml's defaults. */
+export async function configuredBuild(root: string, stack = stackName): Promise<BuildSettings> {
+  const configured = await readStackFile(root, stack);
+  const project = parse(await readFile(path.join(root, "Pulumi.yaml"), "utf8")) as {
+    config: Record<string, { default?: unknown }>;
+  };
+  const value = (key: string) => String(configured(key) ?? project.config[key]?.default);
+  return {
+    base: value("base"),
+    profile: value("profile"),
+    runner: value("runner"),
+    accelerator: value("accelerator"),
+  };
+}
+
+/** The commit that a stack, by default the local one, is pinned to; empty when it follows the newest build. */
+export async function configuredPin(root: string, stack = stackName): Promise<string> {
+  const configured = (await readStackFile(root, stack))("latest");
   return typeof configured === "string" ? configured : "";
 }

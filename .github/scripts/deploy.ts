@@ -1,6 +1,7 @@
 /*
- * What deploy.yml runs: `pulumi up` of the production stack, with a stranded lock of an earlier deploy run removed, and a summary of what
- * moved. It is the step's own process (exec), so that it gets the signals of a cancelled job.
+ * What update.yml runs: `pulumi up` of the production stack, with a stranded lock of an earlier deploy run removed, and a summary of what
+ * moved. Nothing is built beside the deploy role: images that are neither published nor handed over are left out. It is the step's own
+ * process (exec), so that it gets the signals of a cancelled job.
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,10 +9,13 @@ import path from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
 import { configuredArchitectures } from "../../local/stack-file.js";
+import { findBuilt } from "../../release/build/build.js";
+import { lastImageCommit } from "../../release/build/source.js";
 import { UserError } from "../../release/process/errors.js";
 import { readCalendar, usabilityText } from "../../release/pointer/runner-releases.js";
 import { say } from "../../release/process/progress.js";
 import { readServedLatest } from "../../release/pointer/promote.js";
+import { unpublished } from "./build-plan.js";
 import { addSummary, main } from "./github.js";
 import { readLive } from "./live.js";
 import { isCancelled, passSignalOn, pulumi, stack, type PulumiResult } from "./pulumi.js";
@@ -22,6 +26,7 @@ const repository = process.env["GITHUB_REPOSITORY"] ?? "";
 const imagesUrl = process.env["IMAGES_URL"] ?? "";
 
 const runAnswer = z.object({ status: z.string(), path: z.string() });
+const jobsAnswer = z.object({ jobs: z.array(z.object({ name: z.string(), status: z.string() })) });
 
 /** @returns the exit code */
 async function deploy(): Promise<number> {
@@ -29,7 +34,9 @@ async function deploy(): Promise<number> {
   const eventLog = path.join(folder, "events.log");
   try {
     const before = await live();
-    const { result, reason } = await update(eventLog);
+    const leftOut = await imagesToBuild();
+    if (leftOut !== null) say(leftOut);
+    const { result, reason } = await update(leftOut === null ? [] : withoutImages, eventLog);
     const changes = readChanges(await readFile(eventLog, "utf8").catch(() => ""));
     const outcome: Update["outcome"] = isCancelled()
       ? "cancelled"
@@ -37,7 +44,7 @@ async function deploy(): Promise<number> {
         ? "done"
         : "failed";
     const images = await liveImages();
-    addSummary(updateSummary({ outcome, before, after: await live(), images, changes, reason }));
+    addSummary(updateSummary({ outcome, before, after: await live(), images, changes, reason, leftOut }));
     if (reason !== undefined) say(`error: ${reason}`);
     return isCancelled() ? 130 : result.exitCode;
   } finally {
@@ -45,9 +52,26 @@ async function deploy(): Promise<number> {
   }
 }
 
+/** All but the images, and the pointer where it waits for them. */
+const withoutImages = ["--exclude", "**RunnerImage**", "--exclude-dependents"];
+
+/** Why the images are left out of this update; null: each is published, or was handed over. */
+async function imagesToBuild(): Promise<string | null> {
+  const root = process.cwd();
+  const commit = await lastImageCommit(root);
+  const missing = await unpublished(imagesUrl, commit, await configuredArchitectures(root, stack));
+  const built = await Promise.all(missing.map((arch) => findBuilt(root, commit, arch)));
+  const toBuild = missing.filter((_, index) => built[index] === null);
+  if (toBuild.length === 0) return null;
+  return `the images of ${commit} are left out: ${toBuild.join(" and ")} is neither published nor handed over by this run's build; the run that builds it deploys it`;
+}
+
 /** Updates; once more where only a stranded lock of ours was in the way. */
-async function update(eventLog: string): Promise<{ result: PulumiResult; reason?: string }> {
-  const result = await up(eventLog);
+async function update(
+  choice: string[],
+  eventLog: string,
+): Promise<{ result: PulumiResult; reason?: string }> {
+  const result = await up(choice, eventLog);
   const locks = isCancelled() || result.exitCode === 0 ? null : parseLocks(result.stderr);
   if (locks === null) return { result };
   const decision = decide(stack, locks, await Promise.all(runsOf(locks).map(runState)));
@@ -55,12 +79,12 @@ async function update(eventLog: string): Promise<{ result: PulumiResult; reason?
   say(decision.why);
   const removed = await pulumi(["cancel", "--stack", stack, "--yes"]);
   if (removed.exitCode !== 0 || isCancelled()) return { result: removed };
-  return { result: await up(eventLog) };
+  return { result: await up(choice, eventLog) };
 }
 
-function up(eventLog: string): Promise<PulumiResult> {
+function up(choice: string[], eventLog: string): Promise<PulumiResult> {
   // --continue-on-error: what guards (bucket policy, roles, repository) this role may not change; such a change fails alone.
-  const args = ["up", "--yes", "--stack", stack, "--continue-on-error", "--suppress-progress"];
+  const args = ["up", "--yes", "--stack", stack, "--continue-on-error", "--suppress-progress", ...choice];
   // The event log is among Pulumi's commands for debugging, and what its Automation API reads.
   return pulumi([...args, "--event-log", eventLog], { PULUMI_DEBUG_COMMANDS: "true" });
 }
@@ -90,19 +114,25 @@ async function liveImages(): Promise<string[]> {
 }
 
 async function runState(run: Run): Promise<RunState> {
-  const { stdout } = await execa(
-    "gh",
-    ["api", `repos/${repository}/actions/runs/${run.id}/attempts/${run.attempt}`],
-    { reject: false, timeout: 60_000 },
-  );
-  let answer: unknown;
-  try {
-    answer = JSON.parse(stdout);
-  } catch {
-    answer = undefined;
+  const attempt = `repos/${repository}/actions/runs/${run.id}/attempts/${run.attempt}`;
+  const known = await ask(attempt, runAnswer);
+  let status = known?.status ?? null;
+  if (status !== "completed") {
+    // Others of its jobs may go on for hours, as builds do: it is the one that updates which counts.
+    const jobs = (await ask(`${attempt}/jobs?per_page=100`, jobsAnswer))?.jobs ?? [];
+    status = jobs.find(({ name }) => name === run.job || name.startsWith(`${run.job} / `))?.status ?? status;
   }
-  const known = runAnswer.safeParse(answer).data;
-  return { run, status: known?.status ?? null, workflow: known?.path ?? null };
+  return { run, status, workflow: known?.path ?? null };
+}
+
+/** What GitHub answers; null where it does not. */
+async function ask<T>(resource: string, schema: z.ZodType<T>): Promise<T | null> {
+  const { stdout } = await execa("gh", ["api", resource], { reject: false, timeout: 60_000 });
+  try {
+    return schema.safeParse(JSON.parse(stdout)).data ?? null;
+  } catch {
+    return null;
+  }
 }
 
 passSignalOn();

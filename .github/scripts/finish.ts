@@ -7,6 +7,7 @@ const needs = JSON.parse(process.env["NEEDS"] ?? "{}") as Record<string, NeededJ
 const judged = judge(needs, {
   event: process.env["GITHUB_EVENT_NAME"] ?? "",
   isFork: process.env["IS_FORK"] === "true",
+  isDependabot: process.env["IS_DEPENDABOT"] === "true",
   hasPreviewRole: process.env["HAS_PREVIEW_ROLE"] === "true",
 });
 addSummary(

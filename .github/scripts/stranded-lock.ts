@@ -3,10 +3,14 @@
  * update. It may be removed only where it is certain that nobody is at work any more, which is known of our own deploy runs alone.
  */
 
-/** A deploy run of this repository: one attempt of it. */
+/** The jobs of deploy.yml that update the stack (update.yml). */
+export const updateJobs = ["move", "deploy"] as const;
+
+/** A deploy of this repository: one attempt of a run, and which of its jobs. */
 export interface Run {
   id: number;
   attempt: number;
+  job: (typeof updateJobs)[number];
 }
 
 export interface Lock {
@@ -20,7 +24,7 @@ export interface Lock {
 /** What GitHub says of a run. */
 export interface RunState {
   run: Run;
-  /** "completed", "in_progress", ...; null: GitHub does not know it, or could not be asked. */
+  /** Of the job: "completed", "in_progress", ...; null: GitHub does not know it, or could not be asked. */
   status: string | null;
   /** The workflow's file, e.g. ".github/workflows/deploy.yml" (some answers add "@<ref>"). */
   workflow: string | null;
@@ -32,14 +36,14 @@ const refusal = /^error: the stack is currently locked by (\d+) lock\(s\)/m;
 const lockLine = /^\s+\S+: created by (.+@(\S+)) \(pid \d+\) at (\S+)$/gm;
 const deployWorkflow = /^\.github\/workflows\/deploy\.yml(@|$)/;
 
-/** The machine's name which deploy.yml gives its runner, so that a lock tells which run made it. */
-export function machineName({ id, attempt }: Run): string {
-  return `runner-images-deploy-${id}-${attempt}`;
+/** The machine's name which update.yml gives its runner, so that a lock tells which run made it. */
+export function machineName({ id, attempt, job }: Run): string {
+  return `runner-images-${job}-${id}-${attempt}`;
 }
 
 function runOf(machine: string): Run | null {
-  const [, id, attempt] = /^runner-images-deploy-(\d{1,15})-(\d{1,5})$/.exec(machine) ?? [];
-  return id === undefined ? null : { id: Number(id), attempt: Number(attempt) };
+  const [, job, id, attempt] = /^runner-images-(move|deploy)-(\d{1,15})-(\d{1,5})$/.exec(machine) ?? [];
+  return id === undefined ? null : { id: Number(id), attempt: Number(attempt), job: job as Run["job"] };
 }
 
 /**
@@ -82,7 +86,7 @@ export function decide(stack: string, locks: Lock[], states: RunState[]): Decisi
 }
 
 function stillAtWork(run: Run, states: RunState[]): string | null {
-  const state = states.find((known) => known.run.id === run.id && known.run.attempt === run.attempt);
+  const state = states.find((known) => machineName(known.run) === machineName(run));
   if (state === undefined || state.status === null) return "a run which GitHub does not tell about";
   if (!deployWorkflow.test(state.workflow ?? ""))
     return `a run of ${state.workflow ?? "no known workflow"}, not of deploy.yml`;

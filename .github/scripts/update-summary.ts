@@ -46,10 +46,12 @@ export interface Update {
   changes: Change[];
   /** Why it failed, where one line says it. */
   reason?: string | undefined;
+  /** What was not part of it, and why. */
+  leftOut?: string | null;
 }
 
 /** What a deploy did, for the page of its run. */
-export function updateSummary({ outcome, before, after, images, changes, reason }: Update): string {
+export function updateSummary({ outcome, before, after, images, changes, reason, leftOut }: Update): string {
   const moved = before === after ? `\`latest\` stays: ${before}` : `\`latest\` moved: ${before} → ${after}`;
   const rows = changes.map(
     ({ name, type, op, failed }) =>
@@ -58,6 +60,7 @@ export function updateSummary({ outcome, before, after, images, changes, reason 
   return [
     `## Deploy ${outcome}`,
     ...(reason === undefined ? [] : [reason]),
+    ...(leftOut ? [leftOut] : []),
     moved,
     ...(images.length === 0 ? [] : [images.map((line) => `- ${line}`).join("\n")]),
     rows.length === 0

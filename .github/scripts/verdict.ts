@@ -8,6 +8,8 @@ export interface NeededJob {
 export interface Circumstances {
   event: string;
   isFork: boolean;
+  /** Whether Dependabot opened it: GitHub gives its runs no more than a fork's. */
+  isDependabot: boolean;
   /** Whether vars.PREVIEW_ROLE_ARN is set. */
   hasPreviewRole: boolean;
 }
@@ -35,14 +37,22 @@ export function judge(needs: Record<string, NeededJob>, circumstances: Circumsta
 function skipReason(
   job: string,
   needs: Record<string, NeededJob>,
-  { event, isFork, hasPreviewRole }: Circumstances,
+  { event, isFork, isDependabot, hasPreviewRole }: Circumstances,
 ): string | null {
   const inQueue = event === "merge_group";
   switch (job) {
+    case "test": {
+      const isProven = inQueue || needs["preview"]?.result === "success";
+      return needs["changes"]?.outputs["lane"] === "rollback" && isProven
+        ? "nothing but the pin of production is changed, whose target the preview has proven"
+        : null;
+    }
     case "preview":
     case "comment":
       if (inQueue) return "the pull request has shown it";
       if (isFork) return "a fork gets no credentials; a maintainer can push the branch to this repository";
+      if (isDependabot)
+        return "Dependabot's pull requests get no credentials, like a fork's; a maintainer can push the branch under another name and open one";
       return hasPreviewRole ? null : "before the first deploy there is no role to preview with";
     case "image":
       if (inQueue) return "the pull request has shown it, and the deploy boots it before it is promoted";

@@ -3,6 +3,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
+import { withoutCredentials } from "../process/environment.js";
 import { UserError } from "../process/errors.js";
 import type { Architecture } from "../store/keys.js";
 import type { Accelerator } from "../store/records.js";
@@ -145,6 +146,7 @@ export function startVm(vm: VirtualMachine): RunningVm {
     stdin: "pipe",
     buffer: false,
     reject: false,
+    ...{ env: withoutCredentials(process.env), extendEnv: false },
   });
   let reason: string | null = null;
   createInterface({ input: qemu.stdout }).on("line", (line) => (reason = shutdownReason(line) ?? reason));

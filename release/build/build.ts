@@ -1,5 +1,6 @@
 import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
 import path from "node:path";
+import { withDiskSpace } from "../process/disk-space.js";
 import { UserError } from "../process/errors.js";
 import { imageName, type Architecture } from "../store/keys.js";
 import { exclusively } from "../process/lock.js";
@@ -8,7 +9,7 @@ import { buildFacts, type AcceleratorChoice, type BuildFacts, type Profile } fro
 import { run } from "../process/run.js";
 import { exportImage } from "./source.js";
 import { parseJson } from "../store/store.js";
-import { requireDiskSpace, requireTools, type Tool } from "../process/tools.js";
+import { requireTools, type Tool } from "../process/tools.js";
 
 export type Base = BuildFacts["base"]["kind"];
 export type Runner = BuildFacts["runner"]["kind"];
@@ -62,19 +63,23 @@ export async function withBuildDirectory<T>(
  * @throws UserError for what is missing on this machine, and with the end of the log where the build fails
  */
 export async function buildImage(request: BuildRequest): Promise<BuiltImage> {
-  const { root, commit, arch, base, profile, runner, accelerator } = request;
-  const name = imageName(arch);
+  const { root, commit, arch, base } = request;
   const directory = buildDirectory(root, commit, arch);
   const built = await findBuilt(root, commit, arch);
   if (built !== null && mismatch(built.facts, request) === null) {
-    say(`${name} of ${commit} is built already: ${built.path}`);
+    say(`${imageName(arch)} of ${commit} is built already: ${built.path}`);
     return built;
   }
 
   await requireTools(buildTools(arch));
   await mkdir(directory, { recursive: true });
-  await requireDiskSpace(directory, neededGigabytes[base]);
-  if (built !== null) await rm(directory, { recursive: true });
+  if (built !== null) await rm(path.join(directory, "image"), { recursive: true });
+  return withDiskSpace(directory, neededGigabytes[base], () => make(request, directory));
+}
+
+async function make(request: BuildRequest, directory: string): Promise<BuiltImage> {
+  const { root, commit, arch, base, profile, runner, accelerator } = request;
+  const name = imageName(arch);
   const image = await exportImage(root, commit, directory);
   const log = path.join(root, "build", "logs", `${commit}-${arch}-build.log`);
   const settings = {
@@ -89,7 +94,8 @@ export async function buildImage(request: BuildRequest): Promise<BuiltImage> {
     const stages = setInterval(() => void lastStage(log).then(report, () => undefined), stageIntervalMs);
     try {
       const variables = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
-      await run("make", ["-C", image, makeTargets[accelerator](arch), ...variables], { log });
+      const target = makeTargets[accelerator](arch);
+      await run("make", ["-C", image, target, ...variables], { log, withoutCredentials: true });
     } catch (error) {
       throw withReason(error);
     } finally {

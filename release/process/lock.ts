@@ -1,7 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { execa } from "execa";
 import { UserError } from "./errors.js";
 
 /** Exit code of flock(1) for a lock that somebody else holds. */
@@ -45,4 +47,15 @@ export async function exclusively<T>(
     holder.stdin.end();
     await ended;
   }
+}
+
+/** Whether a process on this machine, whichever, is at work under this name now. */
+export async function isUnderWay(file: string): Promise<boolean> {
+  const lock = `${file}.lock`;
+  // flock would make it.
+  if (!existsSync(lock)) return false;
+  const { exitCode } = await execa("flock", ["--nonblock", "-E", String(busy), lock, "true"], {
+    reject: false,
+  });
+  return exitCode === busy;
 }

@@ -3,6 +3,7 @@ import { createWriteStream } from "node:fs";
 import { mkdir, open } from "node:fs/promises";
 import path from "node:path";
 import { execa } from "execa";
+import { withoutCredentials } from "./environment.js";
 import { UserError } from "./errors.js";
 import { endingWithUs } from "./parent-death.js";
 import { printable } from "./progress.js";
@@ -16,6 +17,8 @@ const graceMs = 8_000;
 export interface RunOptions {
   cwd?: string;
   env?: Record<string, string>;
+  /** It runs others' code, so it gets no credential of this process's environment. */
+  withoutCredentials?: boolean;
   /** Everything the tool prints goes to this file, which is made afresh; the error names it. */
   log: string;
   /** Milliseconds after which the tool is ended. */
@@ -34,7 +37,8 @@ export async function run(command: string, args: string[], options: RunOptions):
   try {
     const result = await execa(...(await endingWithUs("TERM", command, args)), {
       cwd: options.cwd ?? process.cwd(),
-      env: options.env ?? {},
+      env: { ...(options.withoutCredentials ? withoutCredentials(process.env) : {}), ...options.env },
+      extendEnv: !options.withoutCredentials,
       timeout: options.timeout ?? 0,
       stdin: "ignore",
       // An open file: the tool writes to it itself, nothing passes through this process.

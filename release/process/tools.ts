@@ -1,4 +1,4 @@
-import { access, constants, statfs } from "node:fs/promises";
+import { access, constants } from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "./errors.js";
 
@@ -45,16 +45,4 @@ export async function isOnPath(tool: string): Promise<boolean> {
     ),
   );
   return hits.includes(true);
-}
-
-const gigabyte = 1e9;
-
-/** @throws UserError where the file system of an existing folder has less than this many gigabytes free */
-export async function requireDiskSpace(folder: string, gigabytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(folder);
-  const free = (bavail * bsize) / gigabyte;
-  if (free >= gigabytes) return;
-  throw new UserError(
-    `the disk of ${folder} has ${free.toFixed(1)} GB free, a build needs ${gigabytes} GB: free some, or work in a checkout on a larger disk`,
-  );
 }

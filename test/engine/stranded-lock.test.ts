@@ -52,7 +52,7 @@ esac
   );
 }
 
-/** What deploy.yml's step runs, as its own process. */
+/** What update.yml's step runs, as its own process. */
 function startDeploy() {
   const script = path.join(checkout, ".github", "scripts", "deploy.ts");
   return spawn(process.execPath, ["--import", "tsx", script], {
@@ -88,10 +88,22 @@ function engineEnvironment(): Record<string, string> {
   };
 }
 
+/** Makes a folder a checkout which has an image, as deploy.ts looks for. */
+async function makeCheckout(project: string): Promise<void> {
+  const git = (...args: string[]) =>
+    execa("git", ["-c", "user.name=t", "-c", "user.email=t@example.org", ...args], { cwd: project });
+  await git("init", "--quiet");
+  await mkdir(path.join(project, "image"));
+  await writeFile(path.join(project, "image", "Makefile"), "");
+  await git("add", "image");
+  await git("commit", "--quiet", "--message", "an image");
+}
+
 /** A project whose program makes nothing, so that no plugin is needed. */
 async function makeProject(): Promise<void> {
   const project = path.join(folder, "project");
   for (const name of [project, path.join(folder, "state"), path.join(folder, "home")]) await mkdir(name);
+  await makeCheckout(project);
   await writeFile(path.join(project, "Pulumi.yaml"), "name: stranded\nruntime: nodejs\n");
   await writeFile(path.join(project, "package.json"), '{ "main": "index.js" }\n');
   await writeFile(path.join(project, "index.js"), 'exports.answer = "42";\n');
@@ -190,6 +202,7 @@ esac
 describe("deploy.ts", () => {
   beforeEach(async () => {
     await mkdir(path.join(folder, "project"));
+    await makeCheckout(path.join(folder, "project"));
     await symlink(path.join(checkout, "node_modules"), path.join(folder, "project/node_modules"));
   });
 

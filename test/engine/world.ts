@@ -96,6 +96,9 @@ export class World {
       root: path.dirname(path.dirname((await findEngine(local.paths))!)),
     });
     environment.PULUMI_STACK = stackName;
+    // Worlds run side by side, and their builds take next to no space: each asks for its own only.
+    environment.TMPDIR = path.join(folder, "tmp");
+    await mkdir(environment.TMPDIR);
     // On GitHub's machines: no world depends on the releases of the day.
     environment.GITHUB_API_URL = "";
     const url = environment.IMAGES_URL!;

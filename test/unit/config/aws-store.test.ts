@@ -181,7 +181,7 @@ describe("the configuration of a store on AWS", () => {
     [
       "a deploy that outlasts its credentials",
       { deployMinutes: "720" },
-      /deployMinutes must be 30 to 345.*session outlasts the build.*it is "720"/,
+      /deployMinutes must be 30 to 345.*session outlasts the deploy.*it is "720"/,
     ],
     ["a deploy of no time", { deployMinutes: "0" }, /deployMinutes must be 30 to 345/],
     ["a time that is no number", { deployMinutes: "long" }, /deployMinutes must be 30 to 345/],

@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { checkNeeds, hostNeeds, missingPackages, type Host } from "../../../local/host-packages.js";
+import {
+  bootNeeds,
+  checkNeeds,
+  hostNeeds,
+  missingPackages,
+  type Host,
+} from "../../../local/host-packages.js";
 import type { Architecture } from "../../../release/store/keys.js";
 
 const root: Host = { arch: "x64", isRoot: true };
@@ -21,7 +27,22 @@ describe("the host packages", () => {
     expect(await packagesFor(["x86_64"], root)).toContain("qemu-system-x86");
     expect(await packagesFor(["x86_64"], root)).not.toContain("qemu-system-arm");
     expect(await packagesFor(["aarch64"], root)).toEqual(
-      expect.arrayContaining(["qemu-system-arm", "qemu-efi-aarch64", "dosfstools"]),
+      expect.arrayContaining(["qemu-system-arm", "qemu-efi-aarch64", "ipxe-qemu", "dosfstools"]),
+    );
+  });
+
+  it("are fewer for a machine that publishes and boots what another one built", async () => {
+    const names = await missingPackages(bootNeeds(["x86_64", "aarch64"]), () => Promise.resolve(false));
+    expect(names).toEqual(
+      [
+        "e2fsprogs",
+        "fdisk",
+        "git",
+        "ipxe-qemu",
+        "qemu-efi-aarch64",
+        "qemu-system-arm",
+        "qemu-system-x86",
+      ].concat(["qemu-utils", "util-linux", "zstd"]),
     );
   });
 

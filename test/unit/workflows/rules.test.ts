@@ -1,4 +1,8 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { planBuilds } from "../../../.github/scripts/build-plan.js";
 import { cell, codeBlock, shortened } from "../../../.github/scripts/github.js";
 import { imageTable, type ImageFigures } from "../../../.github/scripts/image-table.js";
 import {
@@ -11,6 +15,10 @@ import {
 import { readChanges, updateSummary } from "../../../.github/scripts/update-summary.js";
 import { judgePreview, upkeepDue } from "../../../.github/scripts/upkeep.js";
 import { judge, type Circumstances, type NeededJob } from "../../../.github/scripts/verdict.js";
+import { checkout } from "../../../local/paths.js";
+import { configuredBuild } from "../../../local/stack-file.js";
+import { architectures } from "../../../release/store/keys.js";
+import type { Lane } from "../../../.github/scripts/lane.js";
 import type { Usability } from "../../../release/pointer/runner-releases.js";
 import type { Manifest } from "../../../release/store/records.js";
 
@@ -33,6 +41,8 @@ describe("the locks for which an update was refused", () => {
       refusal("runner@runner-images-deploy-123-1", "runner@runner-images-deploy-99-2"),
       ["123-1", "99-2"],
     ],
+    ["one of a move", refusal("runner@runner-images-move-123-1"), ["123-1"]],
+    ["one of a job that updates nothing", refusal("runner@runner-images-build-123-1"), [null]],
     ["an administrator's", refusal("alice@laptop"), [null]],
     ["a name that only begins like ours", refusal("runner@runner-images-deploy-123-1.evil"), [null]],
     ["a name that only ends like ours", refusal("runner@evil-runner-images-deploy-123-1"), [null]],
@@ -54,14 +64,14 @@ describe("the locks for which an update was refused", () => {
   const lock = (id: number, attempt = 1): Lock => ({
     owner: `runner@runner-images-deploy-${id}-${attempt}`,
     since: "2026-11-20T10:00:00Z",
-    run: { id, attempt },
+    run: { id, attempt, job: "deploy" },
   });
   const foreign: Lock = { owner: "alice@laptop", since: "2026-11-20T10:00:00Z", run: null };
   const state = (
     id: number,
     status: string | null,
     { attempt = 1, workflow = ".github/workflows/deploy.yml" } = {},
-  ): RunState => ({ run: { id, attempt }, status, workflow });
+  ): RunState => ({ run: { id, attempt, job: "deploy" }, status, workflow });
 
   it.each<[string, boolean, Lock[], RunState[]]>([
     ["an ended deploy run", true, [lock(1)], [state(1, "completed")]],
@@ -91,6 +101,12 @@ describe("the locks for which an update was refused", () => {
       [lock(1)],
       [state(1, "completed", { workflow: "x/.github/workflows/deploy.yml" })],
     ],
+    [
+      "one whose run's other job has ended",
+      false,
+      [lock(1)],
+      [{ ...state(1, "completed"), run: { id: 1, attempt: 1, job: "move" } }],
+    ],
     ["somebody else's", false, [foreign], []],
     ["an ended one beside somebody else's", false, [lock(1), foreign], [state(1, "completed")]],
     [
@@ -115,9 +131,42 @@ describe("the locks for which an update was refused", () => {
 
   it("are asked about only where a run made them", () => {
     expect(runsOf([lock(1), foreign, lock(2, 3)])).toEqual([
-      { id: 1, attempt: 1 },
-      { id: 2, attempt: 3 },
+      { id: 1, attempt: 1, job: "deploy" },
+      { id: 2, attempt: 3, job: "deploy" },
     ]);
+  });
+});
+
+describe("the builds of a run", () => {
+  const settings = { base: "ubuntu", profile: "full", runner: "github", accelerator: "auto" };
+
+  it("are one a machine, with KVM where GitHub's machines have it, and time for emulation where they do not", () => {
+    expect(planBuilds(["x86_64", "aarch64"], settings)).toEqual([
+      { ...settings, arch: "x86_64", accelerator: "kvm", minutes: 60 },
+      { ...settings, arch: "aarch64", accelerator: "tcg", minutes: 240 },
+    ]);
+    expect(planBuilds([], settings)).toEqual([]);
+  });
+
+  it("run guests as the stack says, where it says", () => {
+    expect(planBuilds(["x86_64"], { ...settings, accelerator: "tcg" })[0]!.accelerator).toBe("tcg");
+  });
+
+  it("are of what production's stack says, or Pulumi.yaml where that says nothing", async () => {
+    expect(await configuredBuild(checkout, "prod")).toEqual(settings);
+    expect(await configuredBuild(checkout)).toEqual({
+      ...settings,
+      ...{ base: "debian", profile: "small", runner: "fixture" },
+    });
+  });
+
+  it("have each an output of its own to hand over by", () => {
+    const { outputs } = (
+      parse(readFileSync(path.join(checkout, ".github/workflows/build-image.yml"), "utf8")) as {
+        on: { workflow_call: { outputs: object } };
+      }
+    ).on.workflow_call;
+    expect(Object.keys(outputs)).toEqual([...architectures]);
   });
 });
 
@@ -161,6 +210,7 @@ describe("the summary of a deploy", () => {
       "- x86_64: runner 1, no",
     ],
     ["that nothing was changed", { ...common, outcome: "done" as const }, "No resource was changed."],
+    ["what was left out", { ...common, outcome: "done" as const, leftOut: "no images" }, "no images"],
     ["the reason of a failure", { ...common, outcome: "failed" as const, reason: "locked" }, "locked"],
     ["a cancelled run", { ...common, outcome: "cancelled" as const }, "## Deploy cancelled"],
   ])("says %s", (_, update, expected) => {
@@ -225,13 +275,22 @@ describe("the upkeep of a live image", () => {
 });
 
 describe("finish", () => {
-  const pull: Circumstances = { event: "pull_request", isFork: false, hasPreviewRole: true };
-  const all = (changed: "true" | "false", results: Record<string, NeededJob["result"]>) => {
+  const pull: Circumstances = {
+    event: "pull_request",
+    isFork: false,
+    isDependabot: false,
+    hasPreviewRole: true,
+  };
+  const all = (
+    changed: "true" | "false",
+    results: Record<string, NeededJob["result"]>,
+    lane: Lane = "ordinary",
+  ) => {
     const names = ["changes", "check", "test", "preview", "comment", "image"];
     return Object.fromEntries(
       names.map((name): [string, NeededJob] => [
         name,
-        { result: results[name] ?? "success", outputs: name === "changes" ? { image: changed } : {} },
+        { result: results[name] ?? "success", outputs: name === "changes" ? { image: changed, lane } : {} },
       ]),
     );
   };
@@ -251,6 +310,38 @@ describe("finish", () => {
     ["a cancelled check", false, all("true", { check: "cancelled" }), pull],
     ["a skipped check", false, all("true", skipped("check")), pull],
     ["a skipped test", false, all("true", skipped("test")), pull],
+    ["a rollback without a test", true, all("false", skipped("test", "image"), "rollback"), pull],
+    [
+      "a rollback with a failed check",
+      false,
+      all("false", { test: "skipped", check: "failure" }, "rollback"),
+      pull,
+    ],
+    [
+      "a rollback whose preview failed",
+      false,
+      all("false", { test: "skipped", preview: "failure" }, "rollback"),
+      pull,
+    ],
+    ["a rollback with a test that failed", false, all("false", { test: "failure" }, "rollback"), pull],
+    [
+      "a rollback without preview and test, of a fork",
+      false,
+      all("false", skipped("test", "preview", "comment"), "rollback"),
+      { ...pull, isFork: true },
+    ],
+    [
+      "a rollback in the merge queue",
+      true,
+      all("false", skipped("test", "preview", "comment", "image"), "rollback"),
+      { ...pull, event: "merge_group" },
+    ],
+    [
+      "a pull request of Dependabot",
+      true,
+      all("true", skipped("preview", "comment")),
+      { ...pull, isDependabot: true },
+    ],
     ["a failed preview", false, all("true", { preview: "failure" }), pull],
     ["a failed preview in a fork", false, all("true", { preview: "failure" }), { ...pull, isFork: true }],
     [
@@ -289,9 +380,13 @@ describe("finish", () => {
     expect(judge(needs, circumstances).every(({ passed }) => passed)).toBe(passes);
   });
 
-  it("says why a fork has no preview", () => {
-    const [preview] = judge({ preview: { result: "skipped", outputs: {} } }, { ...pull, isFork: true });
-    expect(preview!.why).toMatch(/a fork gets no credentials/);
+  it("says why a fork or Dependabot has no preview, and what to do", () => {
+    const why = (more: Partial<Circumstances>) =>
+      judge({ preview: { result: "skipped", outputs: {} } }, { ...pull, ...more })[0]!.why;
+    expect(why({ isFork: true })).toMatch(/a fork gets no credentials; a maintainer can push the branch/);
+    expect(why({ isDependabot: true })).toMatch(
+      /Dependabot's pull requests get no credentials.*a maintainer can push/,
+    );
   });
 });
 

@@ -1,12 +1,17 @@
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { unpublished, type Build } from "../../../.github/scripts/build-plan.js";
 import { checkout } from "../../../local/paths.js";
+import { findBuilt } from "../../../release/build/build.js";
+import { architectures, type Architecture } from "../../../release/store/keys.js";
+import { factsOf } from "../release/memory-store.js";
 
 let folder: string;
 beforeEach(async () => (folder = await mkdtemp(path.join(tmpdir(), "workflow-scripts-"))));
@@ -263,10 +268,10 @@ esac
 });
 
 /** Runs one of the scripts as a workflow does, in a folder of its own, with a `pulumi` that does what is said. */
-async function run(name: string, pulumi: string, env: Record<string, string> = {}) {
+async function run(name: string, pulumi: string, env: Record<string, string> = {}, cwd = checkout) {
   await command("pulumi", `#!/bin/sh\necho "$*" >> ${folder}/ran\n${pulumi}\n`);
   const result = await execa(process.execPath, ["--import", "tsx", script(name)], {
-    cwd: checkout,
+    cwd,
     env: {
       ...environment(),
       GITHUB_OUTPUT: `${folder}/output`,
@@ -278,8 +283,68 @@ async function run(name: string, pulumi: string, env: Record<string, string> = {
   const [ran, output, summary] = await Promise.all(
     ["ran", "output", "summary"].map((file) => readFile(path.join(folder, file), "utf8").catch(() => "")),
   );
-  return { exitCode: result.exitCode, ran, output: output!, summary: summary! };
+  return { exitCode: result.exitCode, said: result.stderr, ran, output: output!, summary: summary! };
 }
+/** What a script set as outputs. */
+function outputs(text: string): Record<string, string> {
+  return Object.fromEntries(
+    [...text.matchAll(/^(\w+)<<(\S+)\n([^]*?)\n\2$/gm)].map(([, name, , value]) => [name!, value!]),
+  );
+}
+
+/** A checkout with an image, and production's stack with these settings beside its architectures. */
+async function makeCheckout(settings = "") {
+  const root = path.join(folder, "checkout");
+  const git = async (...args: string[]) =>
+    (await execa("git", ["-c", "user.name=t", "-c", "user.email=t@example.org", ...args], { cwd: root }))
+      .stdout;
+  await execa("git", ["init", "--quiet", "--initial-branch", "main", root]);
+  await mkdir(path.join(root, "image"));
+  await writeFile(path.join(root, "image", "Makefile"), "");
+  await writeFile(path.join(root, ".gitignore"), "build\nnode_modules\n");
+  await copyFile(path.join(checkout, "Pulumi.yaml"), path.join(root, "Pulumi.yaml"));
+  await writeFile(
+    path.join(root, "Pulumi.prod.yaml"),
+    `config:\n  runner-images:architectures: [x86_64, aarch64]\n${settings}`,
+  );
+  await git("add", "--all");
+  await git("commit", "--quiet", "--message", "an image");
+  await symlink(path.join(checkout, "node_modules"), path.join(root, "node_modules"));
+  return { root, git, commit: await git("rev-parse", "HEAD") };
+}
+
+/** A CDN that shows these paths, and nothing else. */
+async function serve(...paths: string[]): Promise<{ url: string; asked: string[]; close: () => void }> {
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url!);
+    response.writeHead(paths.includes(request.url!) ? 200 : 404).end("{}");
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, asked, close: () => server.close() };
+}
+
+/** What a build left, and its hashes as the build job hands them over. */
+async function makeBuild(arch: string, commit: string, target: string, facts: object = {}) {
+  const built = {
+    ...factsOf(arch as Architecture),
+    ...{ base: { kind: "ubuntu", name: "noble", sha256: "b".repeat(64) }, profile: "full" },
+    ...facts,
+  };
+  await mkdir(target, { recursive: true });
+  const sums: string[] = [];
+  for (const [file, text] of [
+    [`ubuntu-${arch}.qcow2`, `disk of ${arch}`],
+    [`ubuntu-${arch}.build.json`, JSON.stringify(built)],
+  ] as const) {
+    await writeFile(path.join(target, file), text);
+    sums.push(`${createHash("sha256").update(text).digest("hex")}  images/${commit}/${file}`);
+  }
+  return sums.join("\n");
+}
+
 const timeout = 30_000;
 
 describe("preview.ts", () => {
@@ -307,6 +372,190 @@ describe("preview.ts", () => {
       const bad = await run("preview.ts", "echo 'error: no such pin' >&2; exit 3");
       expect(bad.exitCode).toBe(3);
       expect(bad.output).toMatch(/The preview failed[^]*error: no such pin/);
+    },
+  );
+});
+
+describe("free-disk.sh", () => {
+  /** A `df` that says so many GB are free, one more for each folder that `sudo` removes. */
+  const room = async (enough: number, free: number) => {
+    await writeFile(path.join(folder, "removed"), "");
+    await command("df", `#!/bin/sh\necho Avail\necho " $((${free} + $(wc -l < ${folder}/removed)))"\n`);
+    await command("sudo", `#!/bin/sh\n[ "$1 $2" = "rm -rf" ] && echo "$3" >> ${folder}/removed\n`);
+    const { stdout, exitCode } = await execa(script("free-disk.sh"), [String(enough)], {
+      env: environment(),
+    });
+    expect(exitCode).toBe(0);
+    return {
+      stdout,
+      removed: (await readFile(path.join(folder, "removed"), "utf8")).split("\n").slice(0, -1),
+    };
+  };
+
+  it("removes nothing where there is room, and otherwise no more than it takes", async () => {
+    expect(await room(25, 25)).toEqual({ stdout: "25 GB free", removed: [] });
+    expect(await room(25, 23)).toEqual({
+      stdout: "25 GB free",
+      removed: ["/usr/local/lib/android", "/usr/share/dotnet"],
+    });
+  });
+
+  it("goes on where it is still not enough: what needs more says so itself", async () => {
+    expect((await room(99, 3)).stdout).toBe("8 GB free");
+  });
+});
+
+describe("changes.ts", () => {
+  it("tells lane, image and builds of a branch; a lane of its own takes a preview", { timeout }, async () => {
+    const { root, git } = await makeCheckout();
+    await git("switch", "--quiet", "--create", "rollback");
+    const pin = `  runner-images:latest: ${"a".repeat(40)}\n`;
+    await writeFile(path.join(root, "Pulumi.prod.yaml"), pin, { flag: "a" });
+    await git("commit", "--quiet", "--all", "--message", "Roll back");
+    const rollback = await run("changes.ts", "", { BASE: "main", CAN_PREVIEW: "true" }, root);
+    expect(outputs(rollback.output)).toMatchObject({ lane: "rollback", image: "false" });
+    expect(JSON.parse(outputs(rollback.output)["builds"]!)).toHaveLength(2);
+    await writeFile(path.join(root, "image", "Makefile"), "new");
+    await git("commit", "--quiet", "--all", "--message", "another image");
+    await rm(path.join(folder, "output"));
+    const image = await run("changes.ts", "", { BASE: "main", CAN_PREVIEW: "false" }, root);
+    expect(outputs(image.output)).toMatchObject({ lane: "ordinary", image: "true" });
+  });
+});
+
+describe("plan.ts", () => {
+  it(
+    "has built what the CDN does not show, and moves a pinned pointer before that",
+    { timeout },
+    async () => {
+      const { root, commit } = await makeCheckout(`  runner-images:latest: ${"a".repeat(40)}\n`);
+      const cdn = await serve(`/images/${commit}/ubuntu-x86_64.json`);
+      const { exitCode, output, said } = await run("plan.ts", "", { IMAGES_URL: cdn.url }, root);
+      cdn.close();
+      expect(exitCode, said).toBe(0);
+      expect(outputs(output)["move"]).toBe("true");
+      const builds = JSON.parse(outputs(output)["builds"]!) as Build[];
+      expect(builds).toMatchObject([{ arch: "aarch64", base: "ubuntu", minutes: 240 }]);
+    },
+  );
+
+  it("asks the CDN once for each image, and takes what it is not told for not published", async () => {
+    const cdn = await serve("/images/c/ubuntu-x86_64.json", "/images/c/ubuntu-aarch64.json");
+    expect(await unpublished(cdn.url, "c", [...architectures])).toEqual([]);
+    cdn.close();
+    expect(cdn.asked.sort()).toEqual(["/images/c/ubuntu-aarch64.json", "/images/c/ubuntu-x86_64.json"]);
+    expect(await unpublished("http://127.0.0.1:1", "c", ["x86_64"])).toEqual(["x86_64"]);
+    expect(await unpublished("", "c", ["x86_64"])).toEqual(["x86_64"]);
+  });
+});
+
+describe("subjects.sh", () => {
+  const hashes = (commit: string, arch = "x86_64") =>
+    [
+      `${"1".repeat(64)}  images/${commit}/ubuntu-${arch}.qcow2`,
+      `${"2".repeat(64)}  images/${commit}/ubuntu-${arch}.build.json`,
+    ].join("\n");
+  const subjects = (root: string, env: Record<string, string>) =>
+    execa(script("subjects.sh"), { cwd: root, env: { ...environment(), ...env }, reject: false });
+
+  it("names the disks that were built, by the commit that git says", async () => {
+    const { root, git, commit } = await makeCheckout();
+    await git("commit", "--quiet", "--allow-empty", "--message", "something else");
+    const both = await subjects(root, { X86_64: hashes(commit), AARCH64: hashes(commit, "aarch64") });
+    expect(both.stdout.split("\n")).toEqual(
+      ["x86_64", "aarch64"].map((arch) => `${"1".repeat(64)}  images/${commit}/ubuntu-${arch}.qcow2`),
+    );
+    const one = await subjects(root, { X86_64: "", AARCH64: hashes(commit, "aarch64") });
+    expect(one).toMatchObject({ exitCode: 0, stdout: both.stdout.split("\n")[1] });
+  });
+
+  it.each<[string, (commit: string) => string]>([
+    ["another commit", () => hashes("d".repeat(40))],
+    ["another architecture", (commit) => hashes(commit, "aarch64")],
+    [
+      "one more file",
+      (commit) => `${hashes(commit)}\n${"3".repeat(64)}  images/${commit}/ubuntu-aarch64.qcow2`,
+    ],
+    ["no facts", (commit) => hashes(commit).split("\n")[0]!],
+    ["no hash", (commit) => hashes(commit).replace(/^1+/, "x")],
+    ["a hash of other length", (commit) => hashes(commit).replace(/^1/, "")],
+    ["something before it", (commit) => `x\n${hashes(commit)}`],
+    ["a command", () => "$(touch x)"],
+  ])("refuses hashes of %s, and names nothing", async (_, handed) => {
+    const { root, commit } = await makeCheckout();
+    const { exitCode, stdout, stderr } = await subjects(root, { X86_64: handed(commit) });
+    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
+    expect(stderr).toMatch(
+      /^error: the build of x86_64 handed over hashes that are not of main's image \w{40}: /,
+    );
+  });
+});
+
+describe("take-images.ts", () => {
+  /** A `gh` that has these artifacts. */
+  async function gitHub() {
+    await command(
+      "gh",
+      `#!/bin/sh\n[ "$1 $2 $3 $4" = "run download 7 --name" ] || exit 9\nmkdir -p "$7" && cp ${folder}/artifacts/"$5"/* "$7"\n`,
+    );
+    await mkdir(path.join(folder, "artifacts/attestation"), { recursive: true });
+    await writeFile(path.join(folder, "artifacts/attestation/attestation.json"), "signed");
+    return { GITHUB_RUN_ID: "7", RUNNER_TEMP: path.join(folder, "temp") };
+  }
+
+  it("lays what was built where publish looks, with the attestation", { timeout }, async () => {
+    const { root, commit } = await makeCheckout();
+    const sums = await makeBuild("x86_64", commit, path.join(folder, "artifacts/image-x86_64"));
+    const { exitCode, said } = await run(
+      "take-images.ts",
+      "",
+      { ...(await gitHub()), X86_64: sums, AARCH64: "" },
+      root,
+    );
+    expect(exitCode, said).toBe(0);
+    expect((await findBuilt(root, commit, "x86_64"))!.facts.base.kind).toBe("ubuntu");
+    const beside = path.join(root, "build", `${commit}-x86_64`, "image/build/ubuntu-x86_64.sigstore.json");
+    expect(await readFile(beside, "utf8")).toBe("signed");
+    expect(await findBuilt(root, commit, "aarch64")).toBeNull();
+  });
+
+  it("fails in one line where an artifact is missing", { timeout }, async () => {
+    const { root, commit } = await makeCheckout();
+    const sums = await makeBuild("x86_64", commit, path.join(folder, "artifacts/image-x86_64"));
+    const { exitCode, said } = await run("take-images.ts", "", { ...(await gitHub()), AARCH64: sums }, root);
+    expect(exitCode).toBe(1);
+    expect(said).toMatch(
+      /^error: the artifact image-aarch64 of run 7 cannot be downloaded: [^\n]+; run all jobs again$/,
+    );
+  });
+});
+
+describe("deploy.ts", () => {
+  const ordinary = /^up --yes --stack prod --continue-on-error --suppress-progress --event-log /;
+
+  it("updates everything where the images are published or were handed over", { timeout }, async () => {
+    const { root, commit } = await makeCheckout();
+    const cdn = await serve(`/images/${commit}/ubuntu-x86_64.json`);
+    await makeBuild("aarch64", commit, path.join(root, "build", `${commit}-aarch64`, "image/build"));
+    const { ran, exitCode, said } = await run("deploy.ts", "exit 0", { IMAGES_URL: cdn.url }, root);
+    cdn.close();
+    expect(exitCode, said).toBe(0);
+    expect(ran).toMatch(ordinary);
+  });
+
+  it(
+    "builds nothing beside the role: leaves out images that are neither, and says so",
+    { timeout },
+    async () => {
+      const { root, commit } = await makeCheckout();
+      const cdn = await serve(`/images/${commit}/ubuntu-x86_64.json`);
+      const { ran, summary, exitCode } = await run("deploy.ts", "exit 0", { IMAGES_URL: cdn.url }, root);
+      cdn.close();
+      expect(exitCode).toBe(0);
+      expect(ran).toContain(" --exclude **RunnerImage** --exclude-dependents ");
+      expect(summary).toContain(
+        `the images of ${commit} are left out: aarch64 is neither published nor handed over`,
+      );
     },
   );
 });
@@ -379,8 +628,9 @@ describe("npm run setup -- --engine", () => {
     expect(stderr).toMatch(/^error: the engine \S+ has no Node language host/m);
   });
 
-  it("is one form, --release the other", { timeout }, async () => {
-    expect((await setUp("--engine", "--release")).stderr).toMatch(/cannot be used with option/);
+  it("is one form, --release or --build the other", { timeout }, async () => {
+    for (const other of ["--release", "--build"])
+      expect((await setUp("--engine", other)).stderr).toMatch(/cannot be used with option/);
   });
 });
 

@@ -1,9 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
+import semver from "semver";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { machineName, parseLocks } from "../../../.github/scripts/stranded-lock.js";
+import { machineName, parseLocks, updateJobs } from "../../../.github/scripts/stranded-lock.js";
 import {
   queueTimeoutMinutes,
   requiredCheck,
@@ -12,6 +13,7 @@ import {
 } from "../../../components/github-repository.js";
 import { deployEnvironment } from "../../../components/policies/trust-policy.js";
 import { checkout } from "../../../local/paths.js";
+import { architectures } from "../../../release/store/keys.js";
 
 interface Step {
   name?: string;
@@ -30,14 +32,19 @@ interface Job {
   permissions?: Record<string, string>;
   "timeout-minutes"?: number | string;
   environment?: unknown;
-  concurrency?: unknown;
+  concurrency?: { group: string; "cancel-in-progress": unknown };
   env?: Record<string, unknown>;
+  outputs?: Record<string, string>;
+  /** A job that calls another workflow has no steps. */
+  uses?: string;
+  with?: Record<string, unknown>;
+  strategy?: { matrix: unknown };
   steps: Step[];
 }
 interface Workflow {
-  on: Record<string, { branches?: string[]; inputs?: unknown } | null>;
+  on: Record<string, { branches?: string[]; inputs?: Record<string, unknown> } | null>;
   permissions: unknown;
-  concurrency: { group: string; "cancel-in-progress": unknown };
+  concurrency?: { group: string; "cancel-in-progress": unknown };
   defaults: { run: { shell: string } };
   env?: unknown;
   jobs: Record<string, Job>;
@@ -51,14 +58,21 @@ const texts = Object.fromEntries(
   ),
 );
 const workflows = Object.fromEntries(
-  Object.entries(texts).map(([name, text]) => [name, parse(text) as Workflow]),
+  Object.entries(texts).map(([name, text]) => {
+    const workflow = parse(text) as Workflow;
+    for (const job of Object.values(workflow.jobs)) job.steps ??= [];
+    return [name, workflow];
+  }),
 );
 const jobs = Object.entries(workflows).flatMap(([file, { jobs }]) =>
   Object.entries(jobs).map(([name, job]) => ({ file, name, where: `${file}, job ${name}`, job })),
 );
+/** The jobs that call another workflow: what they allow it is what its own job asks for. */
+const calls = jobs.filter(({ job }) => job.uses !== undefined);
 const steps = jobs.flatMap(({ where, job }) => job.steps.map((step) => ({ where, job, step })));
 const packageJson = JSON.parse(await readFile(path.join(checkout, "package.json"), "utf8")) as {
   scripts: Record<string, string>;
+  engines: { node: string };
 };
 
 /** Where something is that must not be: one line each. */
@@ -66,19 +80,40 @@ function offenders<T extends { where: string }>(list: T[], isWrong: (item: T) =>
   return list.filter(isWrong).map(({ where }) => where);
 }
 const foreignCode = /\b(node|npm|npx|pulumi|tsx)\b/;
+const attests = ({ steps }: Job) => steps.some((step) => step.uses?.includes("attest-build-provenance"));
 const assumesRole = ({ steps }: Job) =>
   steps.some((step) => step.uses?.includes("configure-aws-credentials"));
 
 describe("the workflows", () => {
-  it("are these four", () => {
-    expect(names).toEqual(["deploy.yml", "drift.yml", "pull-request.yml", "upkeep.yml"]);
+  it("are these", () => {
+    const called = ["build-image.yml", "update.yml"];
+    expect(names).toEqual([...called, "deploy.yml", "drift.yml", "pull-request.yml", "upkeep.yml"].sort());
+    for (const name of called) expect(Object.keys(workflows[name]!.on)).toEqual(["workflow_call"]);
+  });
+
+  it("call only workflows of their own commit, give them what they ask for, and no secrets", () => {
+    expect(calls.map(({ where, job }) => [where, job.uses])).toEqual([
+      ["deploy.yml, job move", "./.github/workflows/update.yml"],
+      ["deploy.yml, job build", "./.github/workflows/build-image.yml"],
+      ["deploy.yml, job deploy", "./.github/workflows/update.yml"],
+      ["pull-request.yml, job image", "./.github/workflows/build-image.yml"],
+    ]);
+    for (const { where, job } of calls) {
+      const called = workflows[path.basename(job.uses!)]!;
+      expect(job.permissions, where).toEqual(Object.values(called.jobs)[0]!.permissions);
+      const inputs = Object.keys(called.on["workflow_call"]!.inputs!);
+      for (const name of Object.keys(job.with!)) expect(inputs, where).toContain(name);
+      expect(job, where).not.toHaveProperty("secrets");
+    }
   });
 
   it("start only on what cannot bring a stranger's code and our rights together", () => {
     expect(Object.fromEntries(names.map((name) => [name, Object.keys(workflows[name]!.on)]))).toEqual({
+      "build-image.yml": ["workflow_call"],
       "deploy.yml": ["push", "workflow_dispatch"],
       "drift.yml": ["schedule", "workflow_dispatch"],
       "pull-request.yml": ["pull_request", "merge_group"],
+      "update.yml": ["workflow_call"],
       "upkeep.yml": ["schedule", "workflow_dispatch"],
     });
     for (const text of Object.values(texts)) expect(text).not.toMatch(/pull_request_target|workflow_run/);
@@ -91,7 +126,7 @@ describe("the workflows", () => {
   it("use every action by its full commit, with the version beside it, and one commit for one version", () => {
     const pins = new Map<string, Set<string>>();
     for (const [file, text] of Object.entries(texts)) {
-      const uses = text.split("\n").filter((line) => /^\s*(- )?uses:/.test(line));
+      const uses = text.split("\n").filter((line) => /^\s*(- (id: \w+\s+)?)?uses: (?!\.\/)/.test(line));
       expect(uses.length, file).toBeGreaterThan(0);
       for (const line of uses) {
         const [, action, commit] = /uses: ([\w-]+\/[\w-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$/.exec(line) ?? [];
@@ -105,6 +140,7 @@ describe("the workflows", () => {
   it("use no action but GitHub's own and AWS's", () => {
     const used = new Set(steps.flatMap(({ step }) => step.uses?.split("@")[0] ?? []));
     expect([...used].sort()).toEqual([
+      "actions/attest-build-provenance",
       "actions/checkout",
       "actions/create-github-app-token",
       "actions/setup-node",
@@ -115,9 +151,15 @@ describe("the workflows", () => {
 
   it("give a token no rights, and each job exactly those it needs", () => {
     for (const { permissions } of Object.values(workflows)) expect(permissions).toEqual({});
+    const update = { actions: "read", contents: "read", "id-token": "write" };
     expect(Object.fromEntries(jobs.map(({ where, job }) => [where, job.permissions]))).toEqual({
+      "build-image.yml, job build": { contents: "read" },
       "deploy.yml, job not-set-up": {},
-      "deploy.yml, job deploy": { actions: "read", contents: "read", "id-token": "write" },
+      "deploy.yml, job plan": { contents: "read" },
+      "deploy.yml, job move": update,
+      "deploy.yml, job build": { contents: "read" },
+      "deploy.yml, job attest": { attestations: "write", contents: "read", "id-token": "write" },
+      "deploy.yml, job deploy": update,
       "drift.yml, job look": { actions: "read", contents: "read", "id-token": "write" },
       "drift.yml, job report": { contents: "read", issues: "write" },
       "pull-request.yml, job changes": { contents: "read" },
@@ -127,15 +169,16 @@ describe("the workflows", () => {
       "pull-request.yml, job comment": { contents: "read", "pull-requests": "write" },
       "pull-request.yml, job image": { contents: "read" },
       "pull-request.yml, job finish": { contents: "read" },
+      "update.yml, job update": update,
       "upkeep.yml, job choose": { "pull-requests": "read" },
       "upkeep.yml, job look": { contents: "read" },
       "upkeep.yml, job propose": { actions: "read", contents: "read" },
     });
   });
 
-  it("ask for an identity only where a role is assumed, and there", () => {
-    for (const { where, job } of jobs)
-      expect(job.permissions?.["id-token"] === "write", where).toBe(assumesRole(job));
+  it("ask for an identity only where a role is assumed or something is attested, and there", () => {
+    for (const { where, job } of jobs.filter((job) => !calls.includes(job)))
+      expect(job.permissions?.["id-token"] === "write", where).toBe(assumesRole(job) || attests(job));
   });
 
   it("run nothing but GitHub's own actions, git, gh and jq beside a token that can write, or what makes one", () => {
@@ -150,7 +193,11 @@ describe("the workflows", () => {
       expect(
         job.steps.flatMap(({ uses }) => uses?.split("@")[0] ?? []),
         where,
-      ).toEqual(["actions/checkout", ...(hasSecret ? ["actions/create-github-app-token"] : [])]);
+      ).toEqual([
+        "actions/checkout",
+        ...(hasSecret ? ["actions/create-github-app-token"] : []),
+        ...(attests(job) ? ["actions/attest-build-provenance", "actions/upload-artifact"] : []),
+      ]);
       // No package and no program of this repository but those scripts, and these none either.
       for (const { run = "" } of job.steps) {
         expect(run, where).not.toMatch(foreignCode);
@@ -158,11 +205,12 @@ describe("the workflows", () => {
           expect(readFileSync(path.join(checkout, script), "utf8"), script).not.toMatch(foreignCode);
       }
     }
-    expect(found).toBe(3);
+    expect(found).toBe(4);
   });
 
   it("end every job after a time", () => {
-    expect(offenders(jobs, ({ job }) => job["timeout-minutes"] === undefined)).toEqual([]);
+    const own = jobs.filter((job) => !calls.includes(job));
+    expect(offenders(own, ({ job }) => job["timeout-minutes"] === undefined)).toEqual([]);
   });
 
   it("leave no credentials of the checkout behind", () => {
@@ -174,11 +222,11 @@ describe("the workflows", () => {
   it("check out the whole history where images are named after it", () => {
     const needHistory = jobs.filter(({ job }) =>
       job.steps.some(({ run = "" }) =>
-        /deploy\.ts|preview\.ts|drift\.ts|npm test|release -- publish|git diff .*HEAD/.test(run),
+        /(deploy|plan|preview|drift|changes)\.ts|subjects\.sh|npm test|cli\.ts build/.test(run),
       ),
     );
     expect(needHistory.map(({ name }) => name).sort()).toEqual([
-      ...["changes", "deploy", "image", "look", "preview", "test"],
+      ...["attest", "build", "changes", "look", "plan", "preview", "test", "update"],
     ]);
     for (const { where, job } of needHistory) expect(job.steps[0]!.with?.["fetch-depth"], where).toBe(0);
   });
@@ -188,9 +236,29 @@ describe("the workflows", () => {
       expect(step.uses ?? "", where).not.toMatch(/cache/);
       if (step.uses?.startsWith("actions/setup-node@"))
         expect(step.with, where).toEqual({
-          "node-version-file": "package.json",
+          "node-version-file": ".node-version",
           "package-manager-cache": false,
         });
+    }
+  });
+
+  it("run on one major version of Node, which the project allows", async () => {
+    const pinned = (await readFile(path.join(checkout, ".node-version"), "utf8")).trim();
+    expect(pinned).toMatch(/^\d+$/);
+    expect(semver.intersects(pinned, packageJson.engines.node)).toBe(true);
+  });
+
+  it("build where unprivileged user namespaces are allowed and the disk has room, and boot with KVM", () => {
+    const runs = (job: Job, pattern: RegExp) => job.steps.findIndex(({ run }) => pattern.test(run ?? ""));
+    const building = jobs.filter(({ job }) => runs(job, /npm test|cli\.ts build/) >= 0);
+    expect(building.map(({ where }) => where)).toEqual([
+      "build-image.yml, job build",
+      "pull-request.yml, job test",
+    ]);
+    for (const { where, job } of building) {
+      const ready = runs(job, /enable-kvm\.sh\n.*allow-user-namespaces\.sh\n.*free-disk\.sh \d+/);
+      expect(ready, where).toBeGreaterThan(0);
+      expect(runs(job, /npm test|cli\.ts build/), where).toBeGreaterThan(ready);
     }
   });
 
@@ -242,84 +310,177 @@ describe("the workflows", () => {
 
 describe("deploy.yml", () => {
   const { on, concurrency, jobs: deployJobs } = workflows["deploy.yml"]!;
+  const { plan, move, build, attest, deploy } = deployJobs;
 
   it("runs for main alone", () => {
     expect(on["push"]).toEqual({ branches: ["main"] });
-    expect(deployJobs["deploy"]!.if).toContain("github.ref == 'refs/heads/main'");
+    expect(plan!.if).toBe("vars.DEPLOY_ROLE_ARN != '' && github.ref == 'refs/heads/main'");
+    // All else needs the plan, and is skipped with it.
+    expect([move, build, attest, deploy].map((job) => job!.needs)).toEqual([
+      ...["plan", "plan", "build"],
+      ["plan", "build", "attest"],
+    ]);
+    expect(deploy!.if).toContain("needs.plan.result == 'success'");
   });
 
+  it("builds what the plan says, each on a machine of its own, and nothing where all is published", () => {
+    expect(build!.strategy!.matrix).toEqual({ include: "${{ fromJSON(needs.plan.outputs.builds) }}" });
+    expect(build!.if).toBe("needs.plan.outputs.builds != '[]'");
+    expect(build!.with!["boot"]).toBe(false);
+  });
+
+  it("deploys only with what was built and attested, or where nothing had to be", () => {
+    expect(deploy!.if!.replaceAll(/\s+/g, " ").trim()).toBe(
+      "!cancelled() && needs.plan.result == 'success' && (needs.attest.result == 'success' || needs.plan.outputs.builds == '[]')",
+    );
+    for (const arch of architectures) {
+      const handed = `\${{ needs.build.outputs.${arch} }}`;
+      expect(deploy!.with![arch]).toBe(handed);
+      expect(attest!.steps.find(({ run }) => run?.includes("subjects.sh"))!.env![arch.toUpperCase()]).toBe(
+        handed,
+      );
+    }
+  });
+
+  it("moves a pinned pointer before anything is built, and hands nothing over for that", () => {
+    expect(move!.if).toBe("needs.plan.outputs.move == 'true'");
+    expect(move!.with).toEqual({ job: "move" });
+  });
+
+  it("holds up no deploy by a build: builds are outside of the group that runs one at a time", () => {
+    expect(concurrency).toBeUndefined();
+    expect(offenders(jobs, ({ job }) => job.concurrency !== undefined)).toEqual(["update.yml, job update"]);
+  });
+
+  it("attests hashes that it got, of the commit that it looks up itself, and hands over the bundle", () => {
+    const [first] = attest!.steps;
+    // The commit of the run, which is the one that the identity's token, and so the statement, names.
+    expect(first!.with).not.toHaveProperty("ref");
+    expect(attest!.steps.map(({ uses, run }) => uses?.split("@")[0] ?? run!)).toEqual([
+      "actions/checkout",
+      '.github/scripts/subjects.sh | tee "$RUNNER_TEMP/subjects.txt"',
+      "actions/attest-build-provenance",
+      'cp "$BUNDLE" "$RUNNER_TEMP/attestation.json"',
+      "actions/upload-artifact",
+    ]);
+    expect(attest!.steps[2]!.with).toEqual({ "subject-checksums": "${{ runner.temp }}/subjects.txt" });
+    expect(attest!.steps[4]!.with).toMatchObject({ name: "attestation", "if-no-files-found": "error" });
+  });
+
+  it("says that nothing is deployed before the first deploy, and then does nothing", () => {
+    expect(deployJobs["not-set-up"]!.if).toBe("vars.DEPLOY_ROLE_ARN == ''");
+    expect(deployJobs["not-set-up"]!.steps[0]!.run).toContain("GITHUB_STEP_SUMMARY");
+  });
+});
+
+describe("build-image.yml", () => {
+  const { on, jobs: buildJobs } = workflows["build-image.yml"]!;
+  const { build } = buildJobs as Record<"build", Job>;
+
+  it("hands over hashes by an output of each architecture's own, since those of a matrix overwrite each other", () => {
+    const { outputs } = on["workflow_call"] as unknown as { outputs: Record<string, { value: string }> };
+    for (const arch of architectures) {
+      expect(outputs[arch]!.value).toBe(`\${{ jobs.build.outputs.${arch} }}`);
+      expect(build.outputs![arch]).toBe(`\${{ inputs.arch == '${arch}' && steps.sums.outputs.sums || '' }}`);
+    }
+  });
+
+  it("boots for a pull request, and hands over otherwise", () => {
+    const when = build.steps.filter((step) => step.if !== undefined).map((step) => step.if);
+    expect(when).toEqual([
+      ...["${{ !inputs.boot }}", "${{ !inputs.boot }}"],
+      ...["inputs.boot", "inputs.boot", "inputs.boot", "inputs.boot", "failure()"],
+    ]);
+  });
+
+  it("knows no address or credentials of production but the CDN's, which anybody may know", () => {
+    expect([...texts["build-image.yml"]!.matchAll(/vars\.(\w+)/g)].map(([, name]) => name)).toEqual([
+      "IMAGES_URL",
+    ]);
+    expect(build.steps.find((step) => step.env?.["IMAGES_URL"] !== undefined)!.run).toContain(
+      "image-summary.ts",
+    );
+    expect(texts["build-image.yml"]).not.toMatch(/github\.token|secrets/);
+  });
+});
+
+describe("update.yml", () => {
+  const { update } = workflows["update.yml"]!.jobs as Record<"update", Job>;
+
   it("alone knows the deploy role, and its job alone is in the environment production", () => {
-    const knowing = Object.entries(texts).filter(([, text]) => text.includes("DEPLOY_ROLE_ARN"));
-    expect(knowing.map(([file]) => file)).toEqual(["deploy.yml"]);
+    const knowing = Object.entries(texts).filter(([, text]) =>
+      /role-to-assume: .*DEPLOY_ROLE_ARN/.test(text),
+    );
+    expect(knowing.map(([file]) => file)).toEqual(["update.yml"]);
     expect(offenders(jobs, ({ job }) => job.environment !== undefined)).toEqual([
-      "deploy.yml, job deploy",
+      "update.yml, job update",
       "upkeep.yml, job propose",
     ]);
-    expect(deployJobs["deploy"]!.environment).toBe(deployEnvironment);
+    expect(update.environment).toBe(deployEnvironment);
     for (const { where, step } of steps.filter(({ step }) =>
       step.uses?.includes("configure-aws-credentials"),
     )) {
-      const role = where === "deploy.yml, job deploy" ? "DEPLOY_ROLE_ARN" : "PREVIEW_ROLE_ARN";
+      const role = where === "update.yml, job update" ? "DEPLOY_ROLE_ARN" : "PREVIEW_ROLE_ARN";
       expect(step.with?.["role-to-assume"], where).toBe(`\${{ vars.${role} }}`);
     }
   });
 
-  it("is one at a time and never cut off; no run of another branch or workflow takes its place in the queue", () => {
-    expect(concurrency).toEqual({
+  it("is one at a time and never cut off; no run of another branch takes its place in the queue", () => {
+    expect(update.concurrency).toEqual({
       group: "${{ github.ref == 'refs/heads/main' && 'deploy' || github.run_id }}",
       "cancel-in-progress": false,
     });
-    expect(Object.values(workflows).filter((other) => /deploy/.test(other.concurrency.group))).toHaveLength(
-      1,
-    );
-    expect(offenders(jobs, ({ job }) => job.concurrency !== undefined)).toEqual([]);
   });
 
   it("deploys what main is now, also when a run of long ago is run again", () => {
-    const [first] = deployJobs["deploy"]!.steps;
+    const [first] = update.steps;
     expect(first!.uses).toContain("actions/checkout@");
     expect(first!.with).toMatchObject({ ref: "main", "fetch-depth": 0 });
   });
 
   it("gives a boot as much time as the pull request gave it", () => {
-    const deploy = deployJobs["deploy"]!.steps.find(({ name }) => name === "Deploy")!.env!;
-    const image = workflows["pull-request.yml"]!.jobs["image"]!.env!;
-    expect(deploy["BOOT_TIMEOUT"]).toBe(image["BOOT_TIMEOUT"]);
+    const deploy = update.steps.find(({ name }) => name === "Deploy")!.env!;
+    expect(deploy["BOOT_TIMEOUT"]).toBe(workflows["build-image.yml"]!.jobs["build"]!.env!["BOOT_TIMEOUT"]);
   });
 
   it("takes its time limit and the role's session from the stack", () => {
-    expect(deployJobs["deploy"]!["timeout-minutes"]).toBe("${{ fromJSON(vars.DEPLOY_MINUTES || '300') }}");
-    const role = deployJobs["deploy"]!.steps.find(({ uses }) => uses?.includes("configure-aws-credentials"))!;
+    expect(update["timeout-minutes"]).toBe("${{ fromJSON(vars.DEPLOY_MINUTES || '120') }}");
+    const role = update.steps.find(({ uses }) => uses?.includes("configure-aws-credentials"))!;
     expect(role.with?.["role-duration-seconds"]).toBe("${{ vars.DEPLOY_SESSION_SECONDS }}");
   });
 
-  it("assumes the role after everything else is set up, so that its session is for the deploy", () => {
-    const order = deployJobs["deploy"]!.steps.map(({ uses, run }) => uses?.split("@")[0] ?? run!);
-    expect(order.findIndex((text) => text.includes("deploy.ts")) - 1).toBe(
-      order.indexOf("aws-actions/configure-aws-credentials"),
-    );
+  it("takes what was built, and sets up everything else, before it assumes the role", () => {
+    const order = update.steps.map(({ uses, run }) => uses?.split("@")[0] ?? run!);
+    const role = order.indexOf("aws-actions/configure-aws-credentials");
+    expect(order.findIndex((text) => text.includes("deploy.ts")) - 1).toBe(role);
+    expect(order.findIndex((text) => text.includes("take-images.ts"))).toBeLessThan(role);
+  });
+
+  it("has nothing that builds", () => {
+    expect(texts["update.yml"]).not.toMatch(/setup -- .*--build|cli\.ts build|publish --build/);
   });
 
   it("makes its script the step's own process, which GitHub's signals reach", () => {
-    const run = deployJobs["deploy"]!.steps.find(({ name }) => name === "Deploy")!.run!;
+    const run = update.steps.find(({ name }) => name === "Deploy")!.run!;
     expect(run.trim()).toBe("exec node --import tsx .github/scripts/deploy.ts");
   });
 
   it("names its machine so that a lock tells which run made it", () => {
-    const { run } = deployJobs["deploy"]!.steps.find(({ name }) => name?.startsWith("Name this machine"))!;
-    const given = /^name=(.+)$/m
-      .exec(run!)![1]!
-      .replace("$GITHUB_RUN_ID", "77")
-      .replace("$GITHUB_RUN_ATTEMPT", "2");
-    expect(given).toBe(machineName({ id: 77, attempt: 2 }));
-    const stderr = `error: the stack is currently locked by 1 lock(s). Either…\n  s3://b/l.json: created by runner@${given} (pid 9) at 2026-11-20T10:00:00Z\n`;
-    expect(parseLocks(stderr)![0]!.run).toEqual({ id: 77, attempt: 2 });
-  });
-
-  it("says that nothing is deployed before the first deploy, and then does nothing", () => {
-    expect(deployJobs["not-set-up"]!.if).toBe("vars.DEPLOY_ROLE_ARN == ''");
-    expect(deployJobs["deploy"]!.if).toContain("vars.DEPLOY_ROLE_ARN != ''");
-    expect(deployJobs["not-set-up"]!.steps[0]!.run).toContain("GITHUB_STEP_SUMMARY");
+    const { run, env } = update.steps.find(({ name }) => name?.startsWith("Name this machine"))!;
+    expect(env!["JOB"]).toBe("${{ inputs.job }}");
+    for (const job of updateJobs) {
+      expect(workflows["deploy.yml"]!.jobs[job]!.with!["job"]).toBe(job);
+      // As deploy.ts looks for it: GitHub calls the job "<caller> / <called>".
+      expect(workflows["deploy.yml"]!.jobs[job]!.name).toBe(job);
+      const given = /^name=(.+)$/m
+        .exec(run!)![1]!
+        .replace("$JOB", job)
+        .replace("$GITHUB_RUN_ID", "77")
+        .replace("$GITHUB_RUN_ATTEMPT", "2");
+      expect(given).toBe(machineName({ id: 77, attempt: 2, job }));
+      const stderr = `error: the stack is currently locked by 1 lock(s). Either…\n  s3://b/l.json: created by runner@${given} (pid 9) at 2026-11-20T10:00:00Z\n`;
+      expect(parseLocks(stderr)![0]!.run).toEqual({ id: 77, attempt: 2, job });
+    }
   });
 });
 
@@ -342,22 +503,32 @@ describe("pull-request.yml", () => {
       expect(pullJobs[name]!["timeout-minutes"], name).toBeLessThan(queueTimeoutMinutes);
   });
 
-  it("gives no credentials to a fork, the merge queue, or before the first deploy", () => {
+  it("spares a rollback the tests, where a preview proves its target", () => {
+    const { changes, test: tests, preview } = pullJobs;
+    expect([tests!.needs, tests!.if]).toEqual(["changes", "needs.changes.outputs.lane != 'rollback'"]);
+    const canPreview = changes!.steps.find(({ run }) => run?.includes("changes.ts"))!.env![
+      "CAN_PREVIEW"
+    ] as string;
+    const flat = (text: string) => text.replaceAll(/\s+/g, " ");
+    expect(flat(canPreview)).toBe(
+      `\${{ github.event_name == 'merge_group' || ( ${flat(preview!.if!).trim()}) }}`,
+    );
+  });
+
+  it("gives no credentials to a fork, Dependabot, the merge queue, or before the first deploy", () => {
     const words = pullJobs["preview"]!.if!.split(/\s*&&\s*/).map((word) => word.trim());
     expect(words).toEqual([
       "github.event_name == 'pull_request'",
       "github.event.pull_request.head.repo.full_name == github.repository",
+      "github.event.pull_request.user.login != 'dependabot[bot]'",
       "vars.PREVIEW_ROLE_ARN != ''",
     ]);
   });
 
-  it("builds an image without any address or credentials of production", () => {
-    const { steps: imageSteps, env } = pullJobs["image"]!;
-    const given = JSON.stringify([env, imageSteps.map((step) => [step.env, step.with])]);
-    expect([...given.matchAll(/vars\.(\w+)/g)].map(([, name]) => name)).toEqual(["IMAGES_URL"]);
-    expect(imageSteps.find((step) => step.env?.["IMAGES_URL"] !== undefined)!.run).toContain(
-      "image-summary.ts",
-    );
+  it("builds and boots a changed image of every architecture that the stack will have", () => {
+    const { image } = pullJobs as Record<"image", Job>;
+    expect(image.strategy!.matrix).toEqual({ include: "${{ fromJSON(needs.changes.outputs.builds) }}" });
+    expect(image.with!["boot"]).toBe(true);
   });
 });
 

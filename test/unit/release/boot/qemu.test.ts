@@ -1,15 +1,16 @@
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { createServer, type AddressInfo } from "node:net";
 import path from "node:path";
 import { execa } from "execa";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { resolveAccelerator } from "../../../../release/boot/accelerator.js";
 import type { Architecture } from "../../../../release/store/keys.js";
 import {
   qemuArguments,
   shutdownReason,
+  startVm,
   writeCredential,
   type VirtualMachine,
 } from "../../../../release/boot/qemu.js";
@@ -88,6 +89,23 @@ describe("relay.sh", () => {
     connection.stdin.end();
     await expect(connection).resolves.toMatchObject({ exitCode: 0 });
     server.close();
+  });
+});
+
+describe("QEMU", () => {
+  it("is told no credential of the environment it is started from", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "qemu-test-"));
+    await writeFile(path.join(folder, "qemu-system-x86_64"), "#!/bin/sh\nenv >&2\n", { mode: 0o755 });
+    vi.stubEnv("PATH", `${folder}:${process.env.PATH}`);
+    vi.stubEnv("AWS_SESSION_TOKEN", "secret");
+    try {
+      const { stderr } = await startVm(vm).ended;
+      expect(stderr).toContain(`PATH=${folder}:`);
+      expect(stderr).not.toContain("secret");
+    } finally {
+      vi.unstubAllEnvs();
+      await rm(folder, { recursive: true });
+    }
   });
 });
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { buildDirectory, buildTools, findBuilt, mismatch } from "../../../../release/build/build.js";
-import { requireDiskSpace, requireTools } from "../../../../release/process/tools.js";
+import { requireTools } from "../../../../release/process/tools.js";
 import { factsOf } from "../memory-store.js";
 
 const commit = "c".repeat(40);
@@ -71,10 +71,5 @@ describe("what a machine needs to build", () => {
     vi.stubEnv("PATH", root);
     await writeFile(path.join(root, "zstd"), "", { mode: 0o644 });
     await expect(requireTools(["zstd"])).rejects.toThrow("not installed: zstd: apt-get install zstd");
-  });
-
-  it("says how many GB must be free", async () => {
-    await expect(requireDiskSpace(root, 10_000_000)).rejects.toThrow(/ GB free, a build needs 10000000 GB/);
-    await expect(requireDiskSpace(root, 0)).resolves.toBeUndefined();
   });
 });

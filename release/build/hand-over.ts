@@ -1,0 +1,100 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { copyFile, lstat, mkdir, readFile, rename, rm } from "node:fs/promises";
+import path from "node:path";
+import { pipeline } from "node:stream/promises";
+import { UserError } from "../process/errors.js";
+import { imageName } from "../store/keys.js";
+import { buildFacts } from "../store/records.js";
+import { parseJson } from "../store/store.js";
+import { buildDirectory, mismatch, type BuildRequest, type BuiltImage } from "./build.js";
+
+type Request = Omit<BuildRequest, "accelerator">;
+
+/** The files of a built image: `attestation` may be missing, and is not vouched for by a hash, since it is signed. */
+function files({ arch }: Pick<Request, "arch">) {
+  const name = imageName(arch);
+  return { disk: `${name}.qcow2`, facts: `${name}.build.json`, attestation: `${name}.sigstore.json` };
+}
+
+/**
+ * Takes over an image that another machine built, so that `publish` finds it as if it had been built here.
+ * @param folder holds what the build left; its files are moved
+ * @param sums what their hashes are, as sha256sum writes it, known by another way than the files came: `<sha256>  images/<commit>/<file>`
+ * @returns null where it is of another commit: then it is left alone
+ * @throws UserError where a file is missing or not the one of its hash, or was made of something else; then nothing was changed
+ */
+export async function takeImage(request: Request, folder: string, sums: string): Promise<BuiltImage | null> {
+  const { root, commit, arch } = request;
+  const { disk, facts, attestation } = files(request);
+  const hashes = readSums(request, sums);
+  if (hashes === null) return null;
+  for (const file of [disk, facts]) {
+    const found = await hashOf(path.join(folder, file));
+    if (found !== hashes[file])
+      throw new UserError(
+        `${file} of ${commit} is not the file that was handed over: ${found === null ? `it is not in ${folder}` : `its sha256 is ${found}, not ${hashes[file]}`}; build it again`,
+      );
+  }
+  const parsed = parseJson(await readFile(path.join(folder, facts), "utf8"), buildFacts);
+  const difference = parsed === null ? "facts that are not valid" : otherArch(parsed.arch, arch) ?? mismatch(parsed, request);
+  if (parsed === null || difference !== null)
+    throw new UserError(`${disk} of ${commit} was built with ${difference}; build it again`);
+
+  const target = path.join(buildDirectory(root, commit, arch), "image", "build");
+  await rm(target, { recursive: true, force: true });
+  await mkdir(target, { recursive: true });
+  // The facts last, as in a build: they prove that the rest is there.
+  for (const file of [attestation, disk, facts])
+    await move(path.join(folder, file), path.join(target, file), file === attestation);
+  return { path: path.join(target, disk), facts: parsed };
+}
+
+function otherArch(found: string, wanted: string): string | null {
+  return found === wanted ? null : `architecture ${found}, not ${wanted}`;
+}
+
+/** The hash of each file; null where they are of another commit. */
+function readSums(request: Request, sums: string): Record<string, string> | null {
+  const { disk, facts } = files(request);
+  const found = [disk, facts].flatMap((file) => sumOf(file, sums) ?? []);
+  if (found.length !== 2 || sums.trim().split("\n").length !== 2)
+    throw new UserError(
+      `the hashes handed over for ${imageName(request.arch)} are not the lines "<sha256>  images/<commit>/${disk}" and "<sha256>  images/<commit>/${facts}": ${JSON.stringify(sums.slice(0, 200))}`,
+    );
+  if (found.some(({ commit }) => commit !== request.commit)) return null;
+  return Object.fromEntries(found.map(({ file, hash }) => [file, hash]));
+}
+
+interface Sum {
+  file: string;
+  hash: string;
+  commit: string;
+}
+
+function sumOf(file: string, sums: string): Sum | undefined {
+  const line = sums.split("\n").find((text) => text.endsWith(`/${file}`));
+  const [, hash, commit] = /^([0-9a-f]{64}) {2}images\/([0-9a-f]{40})\/[^/]+$/.exec(line ?? "") ?? [];
+  return hash === undefined ? undefined : { file, hash, commit: commit! };
+}
+
+/** null: no such file. */
+async function hashOf(file: string): Promise<string | null> {
+  const found = await lstat(file).catch(() => null);
+  if (!found?.isFile()) return null;
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(file), hash);
+  return hash.digest("hex");
+}
+
+async function move(from: string, to: string, mayBeMissing: boolean): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" && mayBeMissing) return;
+    if (code !== "EXDEV") throw error;
+    await copyFile(from, to);
+    await rm(from);
+  }
+}
