@@ -67,7 +67,6 @@ export function provision({ account, region, bucket, cdn, ci, placeholders }: Aw
         DEPLOY_SESSION_SECONDS: String(sessionSeconds),
         IMAGES_URL: url,
         PREVIEW_ROLE_ARN: access.previewRoleArn,
-        PULUMI_BACKEND_URL: `s3://${ci.state.bucket}`,
       },
     },
     { protect: true },

@@ -25,7 +25,6 @@ export const workflowVariables = [
   "DEPLOY_SESSION_SECONDS",
   "IMAGES_URL",
   "PREVIEW_ROLE_ARN",
-  "PULUMI_BACKEND_URL",
 ] as const;
 export type WorkflowVariable = (typeof workflowVariables)[number];
 

@@ -43,6 +43,12 @@ export async function configuredBuild(root: string, stack = stackName): Promise<
   };
 }
 
+/** Where Pulumi keeps the state of a stack, as its file says; undefined: it does not. */
+export async function configuredState(root: string, stack: string): Promise<string | undefined> {
+  const configured = (await readStackFile(root, stack))("state");
+  return typeof configured === "string" ? configured : undefined;
+}
+
 /** The commit that a stack, by default the local one, is pinned to; empty when it follows the newest build. */
 export async function configuredPin(root: string, stack = stackName): Promise<string> {
   const configured = (await readStackFile(root, stack))("latest");

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { UserError } from "../release/process/errors.js";
@@ -12,6 +12,7 @@ import { sha256Pattern } from "../release/store/keys.js";
 /** The files that hold pins, from the root of a checkout. */
 export const inputsFile = path.join("image", "inputs.json");
 export const pluginsFile = path.join("image", "plugins.pkr.hcl");
+export const workflowsFolder = path.join(".github", "workflows");
 
 export const versionPattern = /^\d+\.\d+\.\d+$/;
 /** https://documentation.ubuntu.com/server/how-to/software/snapshot-service/: a moment in UTC. */
@@ -40,20 +41,37 @@ const inputs = z.object({
 export type Inputs = z.infer<typeof inputs>;
 export type Download = z.infer<typeof download>;
 
-/** All that is pinned in a checkout, but for what Dependabot renews (.github/dependabot.yml). */
+/** An action that workflows use: `uses: owner/repository@<commit> # v1.2.3`. */
+export interface ActionPin {
+  /** owner/repository */
+  action: string;
+  commit: string;
+  version: string;
+  /** The workflows that use it, from the root. */
+  files: string[];
+}
+
+/** All that is pinned in a checkout. */
 export interface Pinned {
   inputs: Inputs;
   releases: RunnerRelease[];
   /** Packer's QEMU plugin. */
   plugin: string;
+  actions: ActionPin[];
 }
 
 /** @throws UserError where a file is missing or not of its form */
 export async function readPinned(root: string): Promise<Pinned> {
+  const workflows = (await readdir(path.join(root, workflowsFolder)).catch(() => [])).filter((name) =>
+    name.endsWith(".yml"),
+  );
+  const files = workflows.sort().map((name) => path.join(workflowsFolder, name));
+  const texts = await Promise.all(files.map(async (file) => [file, await read(root, file)] as const));
   return {
     inputs: parse(inputsFile, await read(root, inputsFile), inputs),
     releases: parse(runnerReleasesFile, await read(root, runnerReleasesFile), runnerReleases).releases,
     plugin: pluginVersion(await read(root, pluginsFile)),
+    actions: actionPins(texts),
   };
 }
 
@@ -88,4 +106,23 @@ function pluginVersion(text: string): string {
       `${pluginsFile} has ${more.length + Number(found !== undefined)} lines of the form version = "= 1.2.3": exactly one is expected`,
     );
   return found;
+}
+
+const usesPattern = /\buses: ([\w.-]+\/[\w.-]+)@([0-9a-f]{40}) # v(\d+\.\d+\.\d+)$/gm;
+
+/** @param texts of workflows, with their names */
+export function actionPins(texts: (readonly [file: string, text: string])[]): ActionPin[] {
+  const pins = new Map<string, ActionPin>();
+  for (const [file, text] of texts) {
+    for (const [, action, commit, version] of text.matchAll(usesPattern)) {
+      const pin = pins.get(action!) ?? { action: action!, commit: commit!, version: version!, files: [] };
+      if (pin.commit !== commit || pin.version !== version)
+        throw new UserError(
+          `${file} uses ${action}@${commit} # v${version}, and ${pin.files[0]} another: use one commit everywhere`,
+        );
+      if (!pin.files.includes(file)) pin.files.push(file);
+      pins.set(action!, pin);
+    }
+  }
+  return [...pins.values()].sort((a, b) => a.action.localeCompare(b.action));
 }

@@ -1,6 +1,7 @@
 import { UserError } from "../release/process/errors.js";
 import type { Finding } from "./finding.js";
 import { readPinned, type Pinned } from "./pinned.js";
+import { findAction } from "./publishers/actions.js";
 import { findAwsCli } from "./publishers/aws-cli.js";
 import { findPackerPlugin } from "./publishers/packer-plugin.js";
 import { findRunner } from "./publishers/runner.js";
@@ -11,7 +12,7 @@ import { Signatures } from "./signatures.js";
 import { Publisher, type WebOptions } from "./web.js";
 
 /** What can be renewed by itself. `ubuntu`: base image and snapshot, which must not be older than the image. */
-export const lanes = ["ubuntu", "runner", "aws-cli", "rust", "packer-plugin"] as const;
+export const lanes = ["ubuntu", "runner", "aws-cli", "rust", "packer-plugin", "actions"] as const;
 export type Lane = (typeof lanes)[number];
 
 export interface Renewal extends WebOptions {
@@ -66,6 +67,7 @@ function lookups(pinned: Pinned, renewal: Renewal): Promise<Finding[]>[] {
     "aws-cli": () => [findAwsCli(of("AWS CLI"), pinned, signatures)],
     rust: () => [findRust(of("Rust"), pinned, signatures)],
     "packer-plugin": () => [findPackerPlugin(of("Packer's QEMU plugin"), pinned)],
+    actions: () => pinned.actions.map((pin) => findAction(of(pin.action), pin)),
   };
   return lanes
     .filter((lane) => renewal.only.includes(lane))

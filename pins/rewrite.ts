@@ -4,7 +4,7 @@ import path from "node:path";
 import { applyEdits, modify, type JSONPath } from "jsonc-parser";
 import { UserError } from "../release/process/errors.js";
 import type { RunnerRelease } from "../release/pointer/runner-releases.js";
-import { pluginPattern, type Download } from "./pinned.js";
+import { pluginPattern, type ActionPin, type Download } from "./pinned.js";
 
 /** A change of one file's text. All changes are known before the first file is written. */
 export interface Edit {
@@ -35,6 +35,11 @@ export function setReleases(file: string, releases: readonly RunnerRelease[]): E
 
 export function setPlugin(file: string, version: string): Edit {
   return { file, apply: (text) => text.replace(pluginPattern, version) };
+}
+
+export function setAction(file: string, pin: ActionPin, commit: string, version: string): Edit {
+  const uses = (of: { commit: string; version: string }) => `${pin.action}@${of.commit} # v${of.version}`;
+  return { file, apply: (text) => text.replaceAll(uses(pin), uses({ commit, version })) };
 }
 
 /**

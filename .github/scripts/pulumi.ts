@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { spawn, type ChildProcess } from "node:child_process";
 import { stripVTControlCharacters } from "node:util";
+import { configuredState } from "../../local/stack-file.js";
 
 /** The production stack. */
 export const stack = "prod";
@@ -33,10 +34,14 @@ export interface PulumiResult {
   stderr: string;
 }
 
-/** Runs Pulumi; all it prints goes to the log as it comes, and is kept. */
+/**
+ * Runs Pulumi; all it prints goes to the log as it comes, and is kept. Its state is where the reviewed stack file says: a variable of the
+ * repository could be changed by whoever may push, and Pulumi would load the plugins that the state there names, beside the role.
+ */
 export async function pulumi(args: string[], env: Record<string, string> = {}): Promise<PulumiResult> {
+  const state = await configuredState(process.cwd(), stack);
   const child = spawn("pulumi", [...args, "--non-interactive", "--color", "never"], {
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...(state !== undefined && { PULUMI_BACKEND_URL: state }), ...env },
     stdio: ["ignore", "pipe", "pipe"],
     // In a group of its own: a terminal's Ctrl-C would reach it a second time.
     detached: true,

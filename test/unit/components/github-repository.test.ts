@@ -10,7 +10,6 @@ const variables = {
   DEPLOY_SESSION_SECONDS: "11700",
   IMAGES_URL: "https://images.acme.test",
   PREVIEW_ROLE_ARN: "arn:preview",
-  PULUMI_BACKEND_URL: "s3://acme-pulumi-state",
 };
 let resources: Recorded[];
 

@@ -12,6 +12,7 @@ import {
   awsZip,
   createSigner,
   dayOf,
+  fakeCommit,
   fakeHash,
   imageUrl,
   inRelease,
@@ -46,6 +47,7 @@ const old: Published = {
   awsCli: "2.31.0",
   rust: { version: "1.98.1", date: "2026-09-03" },
   plugin: "1.1.4",
+  actions: { "actions/checkout": "7.0.1", "aws-actions/configure-aws-credentials": "6.2.0" },
 };
 /** Something newer of everything. A fix of an old runner is at the top of GitHub's list. */
 const recent: Published = {
@@ -60,6 +62,7 @@ const recent: Published = {
   awsCli: "2.40.2",
   rust: { version: "1.100.0", date: "2026-11-12" },
   plugin: "1.2.0",
+  actions: { "actions/checkout": "7.1.0", "aws-actions/configure-aws-credentials": "7.0.0" },
 };
 const now = "2026-11-25T10:00:00Z";
 
@@ -120,6 +123,19 @@ function inputsText(inputs: object, rest = contents): string {
 }
 const pluginsText = (version: string) =>
   `packer {\n  required_plugins {\n    qemu = {\n      source  = "github.com/hashicorp/qemu"\n      version = "= ${version}"\n    }\n  }\n}\n`;
+const workflowText = ({ actions }: Published) =>
+  Object.entries(actions)
+    .flatMap(([action, version]) => {
+      const uses = `uses: ${action}@${fakeCommit(`${action} ${version}`)} # v${version}`;
+      return [
+        `      - ${uses}`,
+        "        with:",
+        "          ref: main",
+        `      - name: again`,
+        `        ${uses}`,
+      ];
+    })
+    .join("\n");
 
 let folder: string;
 let signer: Signer;
@@ -143,6 +159,8 @@ async function createCheckout(snapshot = "20260901T000000Z") {
     "image/plugins.pkr.hcl": pluginsText(old.plugin),
     "pins/runner-releases.json":
       '{\n  "releases": [\n    { "version": "2.337.0", "releasedAt": "2026-08-26", "deprecatedAt": "2026-12-24" }\n  ]\n}\n',
+    ".github/workflows/a.yml": workflowText(old),
+    ".github/workflows/b.yml": workflowText(old),
   };
   for (const [file, text] of Object.entries(files)) {
     await mkdir(path.dirname(path.join(root, file)), { recursive: true });
@@ -209,7 +227,7 @@ describe.concurrent("npm run pins", () => {
     expect(said).toContain("nothing to change");
     expect(exitCode).toBe(0);
     expect(await read()).toEqual(files);
-    expect(table.split("\n")).toHaveLength(6);
+    expect(table.split("\n")).toHaveLength(8);
     for (const line of table.split("\n")) expect(line).toMatch(/is the newest$/);
   });
 
@@ -237,6 +255,8 @@ describe.concurrent("npm run pins", () => {
       expect(await check(after[file], { ...(await resolveConfig(filepath)), filepath }), file).toBe(true);
     }
     expect(after["image/plugins.pkr.hcl"]).toBe(pluginsText("1.2.0"));
+    for (const file of ["a", "b"] as const)
+      expect(after[`.github/workflows/${file}.yml`]).toBe(workflowText(recent));
     expect(after[".prettierrc.json"]).toBe(files[".prettierrc.json"]);
 
     expect(table.split("\n").map((line) => line.replaceAll(/ +/g, " "))).toEqual([
@@ -246,6 +266,8 @@ describe.concurrent("npm run pins", () => {
       `AWS CLI 2.31.0 (${dayOf("2.31.0")}, 314 days old) → 2.40.2 (${dayOf("2.40.2")}, 255 days old)`,
       "Rust 1.98.1 (2026-09-03, 83 days old) → 1.100.0 (2026-11-12, 13 days old)",
       `Packer's QEMU plugin 1.1.4 (${dayOf("1.1.4")}, 194 days old) → 1.2.0 (${dayOf("1.2.0")}, 314 days old)`,
+      `actions/checkout 7.0.1 (of unknown age) → 7.1.0 (${dayOf("7.1.0")}, 314 days old)`,
+      `aws-actions/configure-aws-credentials 6.2.0 (of unknown age) → 7.0.0 (${dayOf("7.0.0")}, 314 days old)`,
     ]);
     // Once more: nothing is left to do.
     expect((await pins(root, await answersOf(recent, signer))).said).toContain("nothing to change");
@@ -304,6 +326,8 @@ describe.concurrent(
       [at.changelog, /^error: AWS CLI: https:\/\/raw\S+: expected /],
       [at.rust, /^error: Rust: https:\/\/static\S+: expected /],
       [at.releases("hashicorp/packer-plugin-qemu"), listOf("Packer's QEMU plugin")],
+      [at.releases("actions/checkout"), listOf("actions/checkout")],
+      [at.releases("aws-actions/configure-aws-credentials"), listOf("aws-actions/configure-aws-credentials")],
     ];
     const and = (line: RegExp, rest: RegExp) => new RegExp(line.source + rest.source);
     const everywhere = (answer: string | number) => (answers: Answers) => {
@@ -315,7 +339,7 @@ describe.concurrent(
       const page = "<!DOCTYPE html><html><body>Please log in</body></html>";
       const json = /JSON, not HTML; look at it there/;
       await expectRefusal(everywhere(page), [
-        ...[0, 1, 4].map((index) => and(first[index]![1], json)),
+        ...[0, 1, 4, 5, 6].map((index) => and(first[index]![1], json)),
         /^error: AWS CLI: \S+CHANGELOG\.rst: expected a version as the first heading/,
         /^error: Rust: \S+toml: expected sha256 [0-9a-f]{64}, not [0-9a-f]{64}/,
       ]);
@@ -334,7 +358,7 @@ describe.concurrent(
         },
         [
           and(streams, /its known form \(products: /),
-          ...[1, 4].map((index) => and(first[index]![1], /its known form \(all of it: /)),
+          ...[1, 4, 5, 6].map((index) => and(first[index]![1], /its known form \(all of it: /)),
           /^error: AWS CLI: .*expected a version as the first heading/,
           /^error: Rust: .*expected its known form \(manifest-version: /,
         ],
@@ -349,8 +373,9 @@ describe.concurrent(
         awsCli: "2.30.9",
         rust: { version: "1.97.0", date: "2026-07-09" },
         plugin: "1.1.3",
+        actions: { "actions/checkout": "6.9.9", "aws-actions/configure-aws-credentials": "6.1.9" },
       };
-      const pinned = ["20260705", "2.337.0", "2.31.0", "1.98.1", "1.1.4"];
+      const pinned = ["20260705", "2.337.0", "2.31.0", "1.98.1", "1.1.4", "7.0.1", "6.2.0"];
       await expectRefusal(
         () => undefined,
         first.map(([, line], index) =>
@@ -433,8 +458,13 @@ describe.concurrent(
             signer,
             replaceAll(at.rust, rustUrl("rustc", "1.98.1", "2026-09-03", "aarch64")),
           );
+          const tag = at.tag("actions/checkout", "v7.0.1");
+          answers.set(
+            tag,
+            (answers.get(tag) as string).replace(fakeCommit("actions/checkout 7.0.1"), fakeCommit("other")),
+          );
         },
-        ["base image", "runner", "Rust"].map(
+        ["base image", "runner", "Rust", "actions/checkout"].map(
           (what) =>
             new RegExp(
               `^error: ${what}: .*expected [0-9a-f]{40,64}, as pinned, not [0-9a-f]{40,64}; the same version is something else now`,
@@ -566,8 +596,8 @@ describe.concurrent("npm run pins refuses, with one line and nothing changed,", 
 
   it("everything, where one of many is wrong", { timeout }, async () => {
     await expectRefusal(
-      (answers) => void answers.set(at.releases("hashicorp/packer-plugin-qemu"), "{}"),
-      [/^error: Packer's QEMU plugin: /],
+      (answers) => void answers.set(at.releases("actions/checkout"), "{}"),
+      [/^error: actions\/checkout: /],
     );
   });
 });

@@ -10,7 +10,7 @@ import { startTlsFront } from "../../engine/production/services.js";
 export const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
 /** A hash, or a commit, that looks like one and is of nothing. */
 export const fakeHash = (of: string) => sha256(of);
-const fakeCommit = (of: string) => sha256(of).slice(0, 40);
+export const fakeCommit = (of: string) => sha256(of).slice(0, 40);
 
 /** Makes signatures as publishers do, with keys of its own: theirs are not to be had. */
 export interface Signer {
@@ -107,6 +107,8 @@ export interface Published {
   awsCli: string;
   rust: { version: string; date: string };
   plugin: string;
+  /** The newest version of each action. */
+  actions: Record<string, string>;
 }
 
 export const imageUrl = (series: string, version: string, serial: string, arch: string) =>
@@ -136,7 +138,7 @@ export const at = {
 };
 
 const days: Record<string, string> = {};
-/** The day on which a version of a plugin or the AWS CLI came out, in these answers. */
+/** The day on which a version of an action, a plugin or the AWS CLI came out, in these answers. */
 export const dayOf = (version: string) =>
   (days[version] ??= `2026-0${(Number(version.split(".").at(-1)) % 9) + 1}-15`);
 
@@ -150,6 +152,10 @@ export async function answersOf(published: Published, signer: Signer): Promise<A
   ]);
   runner(published, answers);
   plugin(published, answers);
+  for (const [repository, version] of Object.entries(published.actions)) {
+    answers.set(at.releases(repository), JSON.stringify([release(version, dayOf(version), "", [])]));
+    answers.set(at.tag(repository, `v${version}`), tag(`${repository} ${version}`, dayOf(version)));
+  }
   return answers;
 }
 

@@ -3,24 +3,31 @@ import path from "node:path";
 import { execa } from "execa";
 import { describe, expect, it } from "vitest";
 import { checkout } from "../../../local/paths.js";
-import { readPinned } from "../../../pins/pinned.js";
+import { actionPins, readPinned } from "../../../pins/pinned.js";
 import { hashIn } from "../../../pins/publishers/checksums.js";
 import { bySerial } from "../../../pins/publishers/ubuntu.js";
 import { clockProblems } from "../../../pins/renew.js";
-import { setJson, setReleases } from "../../../pins/rewrite.js";
+import { setAction, setJson, setReleases } from "../../../pins/rewrite.js";
 import { ageInDays, table } from "../../../pins/table.js";
 import { Publisher } from "../../../pins/web.js";
 
 const now = new Date("2026-11-25T10:00:00Z");
 const publisher = new Publisher("thing", {});
+const commit = (digit: string) => digit.repeat(40);
 
 describe("the pins of this checkout", () => {
   it("are all of the form that `npm run pins` renews", async () => {
-    const { inputs, plugin, releases } = await readPinned(checkout);
+    const { inputs, plugin, actions, releases } = await readPinned(checkout);
     expect(inputs.ubuntu.series).toMatch(/^[a-z]+$/);
     expect(inputs.tools.rust.x86_64).toHaveLength(3);
     expect(plugin).toMatch(/^\d/);
     expect(releases.map(({ version }) => version)).toContain(inputs.runner.version);
+    const used = readdirSync(path.join(checkout, ".github", "workflows")).flatMap((name) => [
+      ...readFileSync(path.join(checkout, ".github", "workflows", name), "utf8").matchAll(/uses: (.+)@/g),
+    ]);
+    expect(actions.map(({ action }) => action)).toEqual(
+      [...new Set(used.map(([, action]) => action))].sort(),
+    );
   });
 });
 
@@ -118,6 +125,44 @@ describe("a list of checksums", () => {
   ])("gives none of a file %s", (_, list) => {
     expect(() => hashIn(publisher, "list", list, "x.img")).toThrow(
       "thing: list: expected one line with the sha256 of x.img; look at it there",
+    );
+  });
+});
+
+describe("the actions of workflows", () => {
+  const uses = (digit: string, version: string) =>
+    `      - uses: actions/checkout@${commit(digit)} # v${version}\n`;
+
+  it("are found wherever they are used, each once", () => {
+    expect(
+      actionPins([
+        ["a.yml", uses("a", "1.2.3") + uses("a", "1.2.3")],
+        ["b.yml", `        uses: own/one_x.y@${commit("b")} # v4.5.6\n${uses("a", "1.2.3")}`],
+        ["c.yml", "      - uses: ./here\n"],
+      ]),
+    ).toEqual([
+      { action: "actions/checkout", commit: commit("a"), version: "1.2.3", files: ["a.yml", "b.yml"] },
+      { action: "own/one_x.y", commit: commit("b"), version: "4.5.6", files: ["b.yml"] },
+    ]);
+  });
+
+  it.each([
+    ["commits", uses("b", "1.2.3")],
+    ["versions", uses("a", "1.2.4")],
+  ])("are of one commit and version: two %s are refused", (_, other) => {
+    expect(() =>
+      actionPins([
+        ["a.yml", uses("a", "1.2.3")],
+        ["b.yml", other],
+      ]),
+    ).toThrow(/^b\.yml uses actions\/checkout@\S+ # v\S+, and a\.yml another: use one commit everywhere$/);
+  });
+
+  it("change with commit and version, and no other action does", () => {
+    const pin = { action: "actions/checkout", commit: commit("a"), version: "1.2.3", files: [] };
+    const others = `uses: x/actions/checkout@${commit("c")} # v1.2.3\n`;
+    expect(setAction("a.yml", pin, commit("d"), "2.0.0").apply(uses("a", "1.2.3") + others)).toBe(
+      uses("d", "2.0.0") + others,
     );
   });
 });

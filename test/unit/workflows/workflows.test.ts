@@ -314,7 +314,9 @@ describe("deploy.yml", () => {
 
   it("runs for main alone", () => {
     expect(on["push"]).toEqual({ branches: ["main"] });
-    expect(plan!.if).toBe("vars.DEPLOY_ROLE_ARN != '' && github.ref == 'refs/heads/main'");
+    expect(plan!.if).toBe(
+      "vars.DEPLOY_ROLE_ARN != '' && github.ref == 'refs/heads/main' && github.triggering_actor != 'github-actions[bot]'",
+    );
     // All else needs the plan, and is skipped with it.
     expect([move, build, attest, deploy].map((job) => job!.needs)).toEqual([
       ...["plan", "plan", "build"],
@@ -562,7 +564,6 @@ describe("upkeep.yml", () => {
       "private-key": "${{ secrets.UPKEEP_APP_PRIVATE_KEY }}",
       "permission-contents": "write",
       "permission-pull-requests": "write",
-      "permission-workflows": "write",
     });
   });
 
