@@ -154,7 +154,8 @@ describe.sequential(
       expect(up.summary.resourceChanges).toMatchObject({ create: 8 });
       expect(up.outputs).toMatchObject({ latest: first, newest: first, pinned: "" });
       expect(await laptop.served("latest")).toBe(`${first}\n`);
-      expect(await laptop.keys(`images/${first}/`)).toHaveLength(10);
+      // Six objects of each: attestation, disk, its sha256, bill of materials, manifest, boot record.
+      expect(await laptop.keys(`images/${first}/`)).toHaveLength(12);
       expectUntouched(production);
     });
 

@@ -34,16 +34,20 @@ describe.sequential("an update, on the real engine with a real store", () => {
       newest: first,
       pinned: "",
     });
-    expect(await world.keys()).toEqual([
-      `images/${first}/ubuntu-x86_64.boot.json`,
-      `images/${first}/ubuntu-x86_64.cdx.json`,
-      `images/${first}/ubuntu-x86_64.json`,
-      `images/${first}/ubuntu-x86_64.qcow2.sha256`,
-      `images/${first}/ubuntu-x86_64.qcow2.zst`,
-      "latest",
-      "latest.json",
-      "pointer/00000001.json",
-    ]);
+    const { sha256 } = (await world.manifest(first)).disk;
+    expect(await world.keys()).toEqual(
+      [
+        `images/${first}/ubuntu-x86_64.${sha256}.sigstore.json`,
+        `images/${first}/ubuntu-x86_64.boot.json`,
+        `images/${first}/ubuntu-x86_64.cdx.json`,
+        `images/${first}/ubuntu-x86_64.json`,
+        `images/${first}/ubuntu-x86_64.qcow2.sha256`,
+        `images/${first}/ubuntu-x86_64.qcow2.zst`,
+        "latest",
+        "latest.json",
+        "pointer/00000001.json",
+      ].sort(),
+    );
     expect(await world.served("latest")).toBe(`${first}\n`);
     expect(await world.history()).toEqual([[1, first, null]]);
   });
