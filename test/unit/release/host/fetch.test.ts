@@ -1,12 +1,16 @@
-import { randomBytes } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { existsSync, statSync, watch } from "node:fs";
 import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { signStatement } from "../../../../release/attest/bundle.js";
+import { keySigner, parseSigner } from "../../../../release/attest/signer.js";
+import { makeStatement } from "../../../../release/attest/statement.js";
 import { UserError } from "../../../../release/process/errors.js";
 import { fetchImage, type FetchOptions, type FetchedImage } from "../../../../release/host/fetch.js";
 import { keys } from "../../../../release/store/keys.js";
+import { manifestOf } from "../memory-store.js";
 import { compress, ImageServer, sha256 } from "./image-server.js";
 
 const commit = "a".repeat(40);
@@ -93,6 +97,20 @@ describe("fetchImage", () => {
     server.onRequest = () => expect.unreachable();
     expect(await refusal({ commit: "main" })).toMatch(/commit must be 40 lowercase hex digits/);
     expect(await refusal({ url: "images.example.org" })).toMatch(/must start with http/);
+  });
+
+  it("asks who built it, where somebody is trusted, before it downloads the disk", async () => {
+    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const trust = { signer: parseSigner(keySigner(publicKey))!, unsignedUntil: null };
+    const key = keys.attestation(commit, "x86_64", sha256(disk));
+    expect(await refusal({ trust })).toMatch(`${key} is missing: nothing says that key:`);
+    const statement = (of: string) =>
+      makeStatement({ commit: of, arch: "x86_64", sha256: sha256(disk) }, manifestOf(of, "x86_64").build);
+    server.put(key, await signStatement(statement("b".repeat(40)), privateKey, publicKey));
+    expect(await refusal({ trust })).toMatch(`${key} is of images/${"b".repeat(40)}/`);
+    expect(existsSync(target)).toBe(false);
+    server.put(key, await signStatement(statement(commit), privateKey, publicKey));
+    expect(await fetchIt({ trust })).toMatchObject({ path: target, sha256: sha256(disk) });
   });
 
   it("does not download again what is there and whole", async () => {
