@@ -6,9 +6,6 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { checkout } from "../../local/paths.js";
 import { World } from "./world.js";
 
-/** In the environment of every process of an update under test, so that all of them can be found and none other. */
-const marker = "RUNNER_IMAGES_TEST_UPDATE";
-
 describe("an update that is killed or cancelled", () => {
   let world: World;
   beforeEach(async () => {
@@ -20,14 +17,17 @@ describe("an update that is killed or cancelled", () => {
   function startUpdate() {
     return execa("node", ["--import", "tsx", path.join(import.meta.dirname, "driver.ts"), world.root], {
       cwd: checkout,
-      env: { ...world.environment, [marker]: world.root },
+      env: world.environment,
       reject: false,
       all: true,
       detached: true,
     });
   }
 
-  /** The live processes of that update, wherever in the process tree they are. */
+  /**
+   * The live processes of that update, wherever in the process tree they are: they are told a folder for temporary files which no others
+   * are told, and hand it on, also to builds and guests, which are told next to nothing.
+   */
   async function updateProcesses(): Promise<{ pid: number; command: string }[]> {
     const found = [];
     for (const entry of await readdir("/proc")) {
@@ -35,7 +35,7 @@ describe("an update that is killed or cancelled", () => {
       const [environment, command] = await Promise.all(
         ["environ", "cmdline"].map((name) => readFile(`/proc/${entry}/${name}`, "utf8").catch(() => "")),
       );
-      if (environment!.split("\0").includes(`${marker}=${world.root}`))
+      if (environment!.split("\0").includes(`TMPDIR=${world.environment.TMPDIR}`))
         found.push({ pid: Number(entry), command: command!.replaceAll("\0", " ") });
     }
     return found;
