@@ -196,7 +196,8 @@ export class Stack {
       await run.kill("SIGKILL");
       await run.result;
     }
-    await rm(this.folder, { recursive: true, force: true });
+    // What a test left alive may make its last files meanwhile: then the folder is not empty any more.
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 10 });
   }
 }
 
