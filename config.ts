@@ -1,12 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import {
+  day,
   githubIssuer,
-  isDate,
   parseSigner,
   readTrust,
   signerForm,
-  trustEnvironment,
   type Trust,
 } from "./release/attest/signer.js";
 import { UserError } from "./release/process/errors.js";
@@ -46,7 +45,7 @@ const common = {
     .string()
     // Without quotes it is a timestamp to the engine's YAML, which hands it over in Go's words.
     .transform((text) => text.replace(/ 00:00:00 \+0000 UTC$/, ""))
-    .refine(isDate, "must be a date like 2026-12-31")
+    .pipe(day)
     .optional(),
   // Only the store `aws` has a use for these; with their defaults, they are part of every stack.
   oidcProvider: oneOf("create", "existing"),
@@ -261,19 +260,17 @@ function readTrustConfig(
   given: z.output<typeof schema>,
   environment: NodeJS.ProcessEnv,
 ): Pick<Config, "trust" | "trustEnvironment"> {
-  const { store, signer, signerIssuer, unsignedUntil = null } = given;
-  const configured =
-    signer ?? (store === "aws" ? deployWorkflow(readRepository(given.repository)!) : undefined);
-  if (configured === undefined && store === "existing") return { trust: null, trustEnvironment: {} };
-  if (configured === undefined) {
-    const until = unsignedUntil === null ? {} : { IMAGES_UNSIGNED_UNTIL: unsignedUntil };
-    return {
-      trust: readTrust({ IMAGES_SIGNER: environment["IMAGES_SIGNER"], ...until }),
-      trustEnvironment: until,
-    };
-  }
-  const trust = { signer: parseSigner(configured, signerIssuer)!, unsignedUntil };
-  return { trust, trustEnvironment: trustEnvironment(trust) };
+  const { store, signerIssuer, unsignedUntil } = given;
+  const signer =
+    given.signer ?? (store === "aws" ? deployWorkflow(readRepository(given.repository)!) : undefined);
+  const own: Record<string, string> = {
+    ...(signer !== undefined && { IMAGES_SIGNER: signer }),
+    ...(signerIssuer !== githubIssuer && { IMAGES_SIGNER_ISSUER: signerIssuer }),
+    ...(unsignedUntil !== undefined && { IMAGES_UNSIGNED_UNTIL: unsignedUntil }),
+  };
+  const inherited = store === "local" ? { IMAGES_SIGNER: environment["IMAGES_SIGNER"] } : {};
+  const trust = readTrust({ ...inherited, ...own });
+  return { trust, trustEnvironment: trust === null ? {} : own };
 }
 
 /** What Fulcio calls a job of it: https://github.com/sigstore/fulcio/blob/main/docs/oidc.md (github-workflow). */

@@ -165,15 +165,17 @@ verb(
   .addOption(bucketOption())
   .addHelpText("after", example("verify --commit <commit> --architectures x86_64 --bucket images"))
   .action(async ({ bucket, commit, architectures, deep }: VerifyOptions) => {
-    const [{ openStore }, { prove }, { findDamage }] = await Promise.all([
+    const [{ openStore }, { prove }] = await Promise.all([
       import("./store/store.js"),
       import("./pointer/verify.js"),
-      import("./build/damage.js"),
     ]);
     const [store, calendar] = await Promise.all([openStore(bucket), readRunnerCalendar()]);
     const context = { calendar, trust: readTrust(process.env), now: new Date() };
     const { warnings, origins, ...proof } = await prove(store, commit, architectures, context);
-    const problems = [...proof.problems, ...(deep ? await findDamage(store, commit, architectures) : [])];
+    const damage = deep
+      ? await (await import("./build/damage.js")).findDamage(store, commit, architectures)
+      : [];
+    const problems = [...proof.problems, ...damage];
     print({ commit, architectures, problems, warnings, origins });
     if (problems.length > 0) throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
   });

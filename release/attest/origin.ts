@@ -1,3 +1,5 @@
+import { UserError } from "../process/errors.js";
+import { say } from "../process/progress.js";
 import { imageName, keys } from "../store/keys.js";
 import type { StoreReader } from "../store/store.js";
 import { objection } from "./bundle.js";
@@ -32,6 +34,22 @@ export async function proveOrigin(
     : { problem: `${key} ${why}`, warning: null, signer: null };
 }
 
+/**
+ * The same, where an image is about to be used.
+ * @param refusal the sentence around what is wrong
+ * @throws UserError
+ */
+export async function requireOrigin(
+  store: Pick<StoreReader, "get">,
+  subject: Subject,
+  trust: Trust | null,
+  refusal: (problem: string) => string,
+): Promise<void> {
+  const { problem, warning } = await proveOrigin(store, subject, trust, new Date());
+  if (warning !== null) say(`warning: ${warning}`);
+  if (problem !== null) throw new UserError(refusal(problem));
+}
+
 function withoutAttestation(key: string, { signer, unsignedUntil }: Trust, now: Date): Origin {
   if (unsignedUntil !== null && now.toISOString().slice(0, 10) < unsignedUntil) {
     const warning = `${key} is missing, so nobody says who built it: accepted until ${unsignedUntil} (unsignedUntil)`;
@@ -46,5 +64,5 @@ function withoutAttestation(key: string, { signer, unsignedUntil }: Trust, now: 
 
 /** "ubuntu-x86_64: signed by https://..." */
 export function originText({ arch }: Pick<Subject, "arch">, { signer }: Origin): string {
-  return `${imageName(arch)}: ${signer === null ? "signed by nobody" : `signed by ${signer}`}`;
+  return `${imageName(arch)}: signed by ${signer ?? "nobody"}`;
 }

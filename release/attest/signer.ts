@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
+import { z } from "zod";
 import { UserError } from "../process/errors.js";
 
 /** Who has to have signed what an image was built from. */
@@ -25,6 +26,9 @@ const workflowPattern =
 
 export const signerForm =
   "a workflow's identity like https://github.com/<owner>/<name>/.github/workflows/deploy.yml@refs/heads/main, or key:<public key, DER in base64>";
+
+/** A day that exists, as in 2026-12-31. */
+export const day = z.iso.date("must be a date like 2026-12-31");
 
 /** @returns null where the text is neither form */
 export function parseSigner(text: string, issuer: string = githubIssuer): Signer | null {
@@ -58,27 +62,10 @@ export interface TrustEnvironment {
 export function readTrust(environment: TrustEnvironment): Trust | null {
   const { IMAGES_SIGNER: text, IMAGES_SIGNER_ISSUER: issuer, IMAGES_UNSIGNED_UNTIL: until } = environment;
   if (!text) return null;
-  const signer = parseSigner(text, issuer || githubIssuer);
+  const signer = parseSigner(text, issuer || undefined);
   if (signer === null)
     throw new UserError(`IMAGES_SIGNER is ${text.slice(0, 100)}; it must be ${signerForm}`);
-  if (until && !isDate(until))
+  if (until && !day.safeParse(until).success)
     throw new UserError(`IMAGES_UNSIGNED_UNTIL is ${until.slice(0, 100)}; it must be a date like 2026-12-31`);
   return { signer, unsignedUntil: until || null };
-}
-
-/** The variables that `readTrust` reads it back from. */
-export function trustEnvironment(trust: Trust | null): Record<string, string> {
-  if (trust === null) return {};
-  const { signer, unsignedUntil } = trust;
-  return {
-    IMAGES_SIGNER: signerText(signer),
-    ...(signer.kind === "workflow" &&
-      signer.issuer !== githubIssuer && { IMAGES_SIGNER_ISSUER: signer.issuer }),
-    ...(unsignedUntil !== null && { IMAGES_UNSIGNED_UNTIL: unsignedUntil }),
-  };
-}
-
-/** A day that exists, as in 2026-12-31. */
-export function isDate(text: string): boolean {
-  return /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text));
 }

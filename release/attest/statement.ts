@@ -1,6 +1,8 @@
 import { z } from "zod";
+import { printable } from "../process/progress.js";
 import { imageName, keys, type Architecture } from "../store/keys.js";
 import type { BuildFacts } from "../store/records.js";
+import { parseJson } from "../store/store.js";
 
 /** What an attestation is about: the disk of one architecture, by the sha256 of the qcow2. */
 export interface Subject {
@@ -57,21 +59,13 @@ export function makeStatement(subject: Subject, facts: BuildFacts): string {
 
 /** @returns why the statement does not speak of the subject; null: it does */
 export function contradiction(text: string, subject: Subject): string | null {
-  const parsed = statement.safeParse(parse(text));
-  if (!parsed.success) return "holds no statement of SLSA provenance";
+  const parsed = parseJson(text, statement);
+  if (parsed === null) return "holds no statement of SLSA provenance";
   const name = subjectName(subject);
-  const named = parsed.data.subject.filter((each) => each.name === name);
+  const named = parsed.subject.filter((each) => each.name === name);
   if (named.length === 0)
-    return `is of ${(parsed.data.subject[0]?.name ?? "").slice(0, 200)}, not of ${name}`;
+    return `is of ${printable(parsed.subject.map((each) => each.name).join(", "))}, not of ${name}`;
   if (named.every(({ digest }) => digest.sha256 !== subject.sha256))
     return `is of another disk than the one of sha256 ${subject.sha256}`;
   return null;
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

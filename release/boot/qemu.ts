@@ -146,7 +146,8 @@ export function startVm(vm: VirtualMachine): RunningVm {
     stdin: "pipe",
     buffer: false,
     reject: false,
-    ...{ env: withoutCredentials(process.env), extendEnv: false },
+    env: withoutCredentials(process.env),
+    extendEnv: false,
   });
   let reason: string | null = null;
   createInterface({ input: qemu.stdout }).on("line", (line) => (reason = shutdownReason(line) ?? reason));

@@ -133,7 +133,8 @@ export function mismatch(
 ): string | null {
   if (facts.base.kind !== base) return `base ${facts.base.kind}, not ${base}`;
   // Images built before there were profiles are what they are.
-  if (facts.profile !== undefined && facts.profile !== profile) return `profile ${facts.profile}, not ${profile}`;
+  if (facts.profile !== undefined && facts.profile !== profile)
+    return `profile ${facts.profile}, not ${profile}`;
   if (facts.runner.kind !== runner) return `runner ${facts.runner.kind}, not ${runner}`;
   return null;
 }

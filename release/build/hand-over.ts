@@ -1,9 +1,7 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { copyFile, lstat, mkdir, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
-import { pipeline } from "node:stream/promises";
 import { UserError } from "../process/errors.js";
+import { sha256File } from "../process/hash.js";
 import { imageName } from "../store/keys.js";
 import { buildFacts } from "../store/records.js";
 import { parseJson } from "../store/store.js";
@@ -17,6 +15,16 @@ function files({ arch }: Pick<Request, "arch">) {
   return { disk: `${name}.qcow2`, facts: `${name}.build.json`, attestation: `${name}.sigstore.json` };
 }
 
+/** Where a built image lies. */
+function folderOf({ root, commit, arch }: Pick<Request, "root" | "commit" | "arch">): string {
+  return path.join(buildDirectory(root, commit, arch), "image", "build");
+}
+
+/** Where the attestation is that came with a disk from the machine that built it, if one did. */
+export function attestationFile(request: Pick<Request, "root" | "commit" | "arch">): string {
+  return path.join(folderOf(request), files(request).attestation);
+}
+
 /**
  * Takes over an image that another machine built, so that `publish` finds it as if it had been built here.
  * @param folder holds what the build left; its files are moved
@@ -25,7 +33,7 @@ function files({ arch }: Pick<Request, "arch">) {
  * @throws UserError where a file is missing or not the one of its hash, or was made of something else; then nothing was changed
  */
 export async function takeImage(request: Request, folder: string, sums: string): Promise<BuiltImage | null> {
-  const { root, commit, arch } = request;
+  const { commit, arch } = request;
   const { disk, facts, attestation } = files(request);
   const hashes = readSums(request, sums);
   if (hashes === null) return null;
@@ -37,11 +45,14 @@ export async function takeImage(request: Request, folder: string, sums: string):
       );
   }
   const parsed = parseJson(await readFile(path.join(folder, facts), "utf8"), buildFacts);
-  const difference = parsed === null ? "facts that are not valid" : otherArch(parsed.arch, arch) ?? mismatch(parsed, request);
+  const difference =
+    parsed === null
+      ? "facts that are not valid"
+      : (otherArch(parsed.arch, arch) ?? mismatch(parsed, request));
   if (parsed === null || difference !== null)
     throw new UserError(`${disk} of ${commit} was built with ${difference}; build it again`);
 
-  const target = path.join(buildDirectory(root, commit, arch), "image", "build");
+  const target = folderOf(request);
   await rm(target, { recursive: true, force: true });
   await mkdir(target, { recursive: true });
   // The facts last, as in a build: they prove that the rest is there.
@@ -81,10 +92,7 @@ function sumOf(file: string, sums: string): Sum | undefined {
 /** null: no such file. */
 async function hashOf(file: string): Promise<string | null> {
   const found = await lstat(file).catch(() => null);
-  if (!found?.isFile()) return null;
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(file), hash);
-  return hash.digest("hex");
+  return found?.isFile() ? await sha256File(file) : null;
 }
 
 async function move(from: string, to: string, mayBeMissing: boolean): Promise<void> {

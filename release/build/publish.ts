@@ -13,20 +13,28 @@ import {
 } from "./build.js";
 import { compressDisk, measureCompressed, ZstdError, type Digests } from "./compress.js";
 import { objection, signStatement } from "../attest/bundle.js";
-import { proveOrigin } from "../attest/origin.js";
+import { requireOrigin } from "../attest/origin.js";
 import { signerText, type Trust } from "../attest/signer.js";
-import { makeStatement } from "../attest/statement.js";
-import { sha256File } from "../host/fetch.js";
+import { makeStatement, type Subject } from "../attest/statement.js";
+import { attestationFile } from "./hand-over.js";
 import { withDisk } from "../inspect/disk.js";
 import { lintDisk } from "../inspect/lint.js";
 import { summarize } from "../inspect/rules.js";
 import { makeSbom } from "../inspect/sbom.js";
 import { UserError } from "../process/errors.js";
+import { sha256File } from "../process/hash.js";
 import { imageName, keys } from "../store/keys.js";
 import { say, step } from "../process/progress.js";
 import { buildFacts, manifest, type BuildFacts, type Manifest } from "../store/records.js";
 import { cancellation } from "../process/run.js";
-import { ConflictError, getJson, jsonText, parseJson, RepeatUploadError, type S3Store } from "../store/store.js";
+import {
+  ConflictError,
+  getJson,
+  jsonText,
+  parseJson,
+  RepeatUploadError,
+  type S3Store,
+} from "../store/store.js";
 import { requireTools } from "../process/tools.js";
 
 /** What `publish` prints. */
@@ -98,11 +106,12 @@ async function ensurePublished(
   const { commit, arch } = request;
   const before = await getJson(store, keys.manifest(commit, arch), manifest);
   if (before !== null) {
-    await requireOrigin(store, request, before.disk.sha256, options);
+    await requireOriginIn(store, { commit, arch, sha256: before.disk.sha256 }, options.trust);
     say(`${imageName(arch)} of ${commit} is published already`);
     return ["before", before];
   }
-  if ((await store.head(keys.disk(commit, arch))) !== null) return ["adopted", await adopt(store, request, options)];
+  if ((await store.head(keys.disk(commit, arch))) !== null)
+    return ["adopted", await adopt(store, request, options)];
 
   await requireSigner(request, options);
   const image = options.withBuild ? await buildImage(request) : await requireBuilt(request);
@@ -136,17 +145,11 @@ async function inspectDisk(qcow2: string, { root, commit, arch }: Image & { root
   );
 }
 
-/** Where the attestation lies that came with a disk from the machine that built it. */
-function handedOver(root: string, commit: string, arch: BuildRequest["arch"]): string {
-  return path.join(buildDirectory(root, commit, arch), "image", "build", `${imageName(arch)}.sigstore.json`);
-}
-
 /** Asked before a build, since it takes its time. */
-async function requireSigner({ root, commit, arch }: BuildRequest, options: PublishOptions): Promise<void> {
-  const { trust, keyFile } = options;
+async function requireSigner(request: BuildRequest, { trust, keyFile }: PublishOptions): Promise<void> {
   if (trust === null || keyFile !== undefined) return;
-  const file = handedOver(root, commit, arch);
-  if ((await stat(file).catch(() => null)) !== null) return;
+  const { commit, arch } = request;
+  if ((await stat(attestationFile(request)).catch(() => null)) !== null) return;
   throw new UserError(
     `${imageName(arch)} of ${commit} comes without an attestation, and only images of ${signerText(trust.signer)} are trusted: let that one build it`,
   );
@@ -159,14 +162,15 @@ async function requireSigner({ root, commit, arch }: BuildRequest, options: Publ
  */
 async function attest(
   store: S3Store,
-  { root, commit, arch }: BuildRequest,
+  request: BuildRequest,
   image: BuiltImage,
   { trust, keyFile }: PublishOptions,
 ): Promise<string | null> {
   if (trust === null) return null;
+  const { commit, arch } = request;
   return step(`attest ${imageName(arch)}`, async () => {
     const subject = { commit, arch, sha256: await sha256File(image.path) };
-    const file = handedOver(root, commit, arch);
+    const file = attestationFile(request);
     const given = await readFile(file, "utf8").catch(() => null);
     const bundle = given ?? (await signWith(keyFile!, makeStatement(subject, image.facts)));
     const why = objection(bundle, subject, trust.signer);
@@ -175,11 +179,13 @@ async function attest(
         `${imageName(arch)} of ${commit} is not published: its attestation ${given === null ? `(signed with ${keyFile})` : file} ${why}`,
       );
     const key = keys.attestation(commit, arch, subject.sha256);
-    await store.create(key, bundle).catch(async (error: unknown) => {
+    try {
+      await store.create(key, bundle);
+    } catch (error) {
       // No two signatures are alike, and one of an earlier attempt does as well.
-      const { problem } = await proveOrigin(store, subject, trust, new Date());
-      if (!(error instanceof ConflictError) || problem !== null) throw error;
-    });
+      if (!(error instanceof ConflictError)) throw error;
+      await requireOriginIn(store, subject, trust);
+    }
     return subject.sha256;
   });
 }
@@ -197,17 +203,14 @@ async function signWith(keyFile: string, statement: string): Promise<string> {
 }
 
 /** @throws UserError where a disk that is stored was not built by whom it should be: its commit is lost, since it stays */
-async function requireOrigin(
-  store: S3Store,
-  { commit, arch }: Image,
-  sha256: string,
-  { trust }: PublishOptions,
-): Promise<void> {
-  const { problem, warning } = await proveOrigin(store, { commit, arch, sha256 }, trust, new Date());
-  if (warning !== null) say(`warning: ${warning}`);
-  if (problem === null) return;
-  throw new UserError(
-    `somebody else published ${imageName(arch)} of ${commit}: in ${store.where}, ${problem}; it stays, so look who did (CloudTrail), then commit a change of image/ to get another image`,
+async function requireOriginIn(store: S3Store, subject: Subject, trust: Trust | null): Promise<void> {
+  const what = `${imageName(subject.arch)} of ${subject.commit}`;
+  await requireOrigin(
+    store,
+    subject,
+    trust,
+    (problem) =>
+      `what is stored as ${what} is not taken for it: in ${store.where}, ${problem}; it stays, so look who put it there (CloudTrail), then commit a change of image/ to get another image`,
   );
 }
 
@@ -286,7 +289,8 @@ async function adopt(
       );
     }),
   );
-  await requireOrigin(store, image, digests.disk.sha256, options);
+  const { commit, arch } = image;
+  await requireOriginIn(store, { commit, arch, sha256: digests.disk.sha256 }, options.trust);
   // Also of a disk that is stored: its manifest is what makes it an image, and whoever stored it may not have looked.
   return describe(store, image, digests, facts, await inspectDisk(disk, image));
 }

@@ -1,16 +1,14 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { mkdir, open, rename, rm, stat, statfs } from "node:fs/promises";
 import path from "node:path";
-import { pipeline } from "node:stream/promises";
 import { execa } from "execa";
 import pRetry from "p-retry";
 import prettyBytes from "pretty-bytes";
 import { downloadFile, downloadText } from "./download.js";
-import { proveOrigin } from "../attest/origin.js";
+import { requireOrigin } from "../attest/origin.js";
 import type { Trust } from "../attest/signer.js";
 import { UserError } from "../process/errors.js";
 import { commitPattern, imageName, keys, type Architecture } from "../store/keys.js";
+import { sha256File } from "../process/hash.js";
 import { exclusively } from "../process/lock.js";
 import { say, step } from "../process/progress.js";
 import { publicStore } from "../store/public-store.js";
@@ -56,7 +54,7 @@ export async function fetchImage(options: FetchOptions): Promise<FetchedImage> {
   const url = baseUrl(options.url);
   const commit = options.commit ?? (await fetchLatest(url, { retries }));
   const published = await fetchManifest({ url, commit, arch, retries });
-  await requireOrigin(url, published, options);
+  await requireOriginAt(url, published, options);
   const target = path.resolve(directory, commit, `${imageName(arch)}.qcow2`);
   return await exclusively(target, `a download of ${imageName(arch)}`, async () => {
     const cached = await verifyPresent(target, published);
@@ -71,7 +69,7 @@ export async function fetchImage(options: FetchOptions): Promise<FetchedImage> {
 }
 
 /** @throws UserError where it was not built by whom it should be */
-async function requireOrigin(
+async function requireOriginAt(
   url: string,
   { commit, arch, disk }: Manifest,
   { trust, retries = 7 }: Pick<FetchOptions, "trust" | "retries">,
@@ -80,15 +78,12 @@ async function requireOrigin(
   const store = {
     get: (key: string) => pRetry(() => cdn.get(key), { retries, signal: cancellation.signal }),
   };
-  const { problem, warning } = await proveOrigin(
+  await requireOrigin(
     store,
     { commit, arch, sha256: disk.sha256 },
     trust,
-    new Date(),
+    (problem) => `${imageName(arch)} of ${commit} is not to be trusted: at ${url}, ${problem}`,
   );
-  if (warning !== null) say(`warning: ${warning}`);
-  if (problem !== null)
-    throw new UserError(`${imageName(arch)} of ${commit} is not to be trusted: at ${url}, ${problem}`);
 }
 
 /** The commit that `<url>/latest` names. */
@@ -231,15 +226,6 @@ async function decompress(archive: string, target: string): Promise<void> {
   if (result.isCanceled) throw new UserError(`decompressing ${archive} was cancelled`);
   if (result.failed)
     throw new UserError(`zstd cannot decompress ${archive}: ${result.stderr.slice(0, 300).trim()}`);
-}
-
-/** Hex sha256 of a file. */
-export async function sha256File(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(file, { highWaterMark: 1024 * 1024 }), hash, {
-    signal: cancellation.signal,
-  });
-  return hash.digest("hex");
 }
 
 /** Until this is done, a power failure can leave a file that has its name but not its content. */

@@ -77,12 +77,9 @@ async function othersAtWork(claims: string, own: string, folder: string): Promis
   for (const name of await readdir(claims)) {
     const file = path.join(claims, name);
     if (file === own || !name.endsWith(".json")) continue;
-    // Written by this very function; a damaged one is of a machine that lost power.
+    // Written by withDiskSpace: one that cannot be read is gone since, or of a machine that lost power.
     const claim = await readFile(file, "utf8")
-      .then(
-        (text) => JSON.parse(text) as Claim,
-        () => null,
-      )
+      .then((text) => JSON.parse(text) as Claim)
       .catch(() => null);
     if (claim === null || !(await isUnderWay(claim.folder))) await rm(file, { force: true });
     else if ((await stat(claim.folder).catch(() => null))?.dev === dev) found.push(claim);

@@ -82,3 +82,8 @@ export function explainCredentials(error: unknown, where: string): UserError | n
 export function statusOf(error: unknown): number | undefined {
   return (error as Failure | undefined)?.$metadata?.httpStatusCode;
 }
+
+/** Whether what was read is not what was stored: the SDK compares with the checksum that the store keeps, and has no class for that. */
+export function isChecksumMismatch(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith("Checksum mismatch");
+}

@@ -14,7 +14,7 @@ import pRetry from "p-retry";
 import type { z } from "zod";
 import { UserError } from "../process/errors.js";
 import { objectHeaders } from "./headers.js";
-import { explainStoreError, statusOf } from "./store-errors.js";
+import { explainStoreError, isChecksumMismatch, statusOf } from "./store-errors.js";
 
 /** What is known of an object without reading it. */
 export interface ObjectFacts {
@@ -176,8 +176,7 @@ export class S3Store implements Store {
     );
     if (found === null) return null;
     const text = await found.Body?.transformToString().catch((error: unknown) => {
-      // The SDK compares with the checksum that the store keeps, and has no class for the difference.
-      if (!/^Checksum mismatch/.test((error as Error).message)) throw explainStoreError(error, this.where);
+      if (!isChecksumMismatch(error)) throw explainStoreError(error, this.where);
       throw new DamagedError(
         `${key} in ${this.where} is damaged: it does not have the checksum it was stored with`,
       );

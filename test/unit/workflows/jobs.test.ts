@@ -27,7 +27,7 @@ for (const file of (await readdir(folder)).sort()) {
 const kinds: [string, RegExp][] = [
   ["npm packages", /\b(node|npm|npx|tsx)\b/],
   ["Pulumi", /\b(deploy|preview|drift)\.ts|\bpulumi\b|npm test/],
-  ["a build", /cli\.ts build|publish --build|npm test|\bmake\b|\bpacker (build|init)\b/],
+  ["a build", /cli\.ts build|publish --build|npm test|\bmake\b|\bpacker\b(?!-plugin)/],
   // deploy.ts, since an update of the stack boots what it publishes.
   ["a guest", /boot-test|deploy\.ts|npm test|npm start|qemu-system/],
 ];

@@ -10,7 +10,7 @@ import {
   keySigner,
   parseSigner,
   readTrust,
-  trustEnvironment,
+  signerText,
   type Signer,
 } from "../../../../release/attest/signer.js";
 import { makeStatement, type Subject } from "../../../../release/attest/statement.js";
@@ -230,15 +230,15 @@ describe("the origin of a published image", () => {
 });
 
 describe("whom to trust", () => {
-  it("comes back from the variables of the release commands", () => {
+  it("is what the variables of the release commands say, and nobody without them", () => {
     const { signer } = makeKey();
-    for (const trust of [
-      { signer, unsignedUntil: null },
-      { signer: deploy, unsignedUntil: "2026-12-31" },
-      { signer: parseSigner(workflow, "https://tokens.acme.example")!, unsignedUntil: null },
-    ])
-      expect(readTrust(trustEnvironment(trust))).toEqual(trust);
-    expect(readTrust({})).toBeNull();
+    expect(readTrust({ IMAGES_SIGNER: signerText(signer) })).toEqual({ signer, unsignedUntil: null });
+    const IMAGES_SIGNER_ISSUER = "https://tokens.acme.example";
+    expect(
+      readTrust({ IMAGES_SIGNER: workflow, IMAGES_SIGNER_ISSUER, IMAGES_UNSIGNED_UNTIL: "2026-12-31" }),
+    ).toEqual({ signer: { ...deploy, issuer: IMAGES_SIGNER_ISSUER }, unsignedUntil: "2026-12-31" });
+    expect(readTrust({ IMAGES_SIGNER_ISSUER, IMAGES_UNSIGNED_UNTIL: "2026-12-31" })).toBeNull();
+    expect(readTrust({ IMAGES_SIGNER: "" })).toBeNull();
   });
 
   it.each([
@@ -256,7 +256,7 @@ describe("whom to trust", () => {
     );
   });
 
-  it.each(["tomorrow", "2026-13-01", "2026-12-31T00:00:00Z"])(
+  it.each(["tomorrow", "2026-13-01", "2026-02-30", "2026-12-31T00:00:00Z"])(
     "does not accept unsigned images until %j",
     (until) => {
       expect(() => readTrust({ IMAGES_SIGNER: workflow, IMAGES_UNSIGNED_UNTIL: until })).toThrow(

@@ -25,7 +25,11 @@ const sha256 = (text: string) => createHash("sha256").update(text).digest("hex")
 const sums = (disk = "disk", about: unknown = facts, of = commit) =>
   `${sha256(disk)}  images/${of}/ubuntu-x86_64.qcow2\n${sha256(JSON.stringify(about))}  images/${of}/ubuntu-x86_64.build.json\n`;
 const take = (handed = sums()) =>
-  takeImage({ root, commit, arch: "x86_64", base: "debian", profile: "full", runner: "github" }, folder, handed);
+  takeImage(
+    { root, commit, arch: "x86_64", base: "debian", profile: "full", runner: "github" },
+    folder,
+    handed,
+  );
 
 describe("an image that another machine built", () => {
   it("is found as if it had been built here", async () => {
@@ -42,7 +46,8 @@ describe("an image that another machine built", () => {
   it("takes the place of one that was built here, and of its attestation", async () => {
     const target = path.join(buildDirectory(root, commit, "x86_64"), "image", "build");
     await mkdir(target, { recursive: true });
-    for (const name of ["qcow2", "build.json", "sigstore.json"]) await writeFile(path.join(target, `ubuntu-x86_64.${name}`), "old");
+    for (const name of ["qcow2", "build.json", "sigstore.json"])
+      await writeFile(path.join(target, `ubuntu-x86_64.${name}`), "old");
     const { path: disk } = (await take())!;
     expect(await readFile(disk, "utf8")).toBe("disk");
     expect((await readdir(target)).sort()).toEqual(["ubuntu-x86_64.build.json", "ubuntu-x86_64.qcow2"]);
@@ -53,9 +58,17 @@ describe("an image that another machine built", () => {
   });
 
   it.each<[string, () => Promise<unknown>, RegExp]>([
-    ["another disk", () => put("qcow2", "evil"), /^ubuntu-x86_64\.qcow2 of c{40} is not the file that was handed over: its sha256 is \w{64}, not \w{64}; build it again$/],
+    [
+      "another disk",
+      () => put("qcow2", "evil"),
+      /^ubuntu-x86_64\.qcow2 of c{40} is not the file that was handed over: its sha256 is \w{64}, not \w{64}; build it again$/,
+    ],
     ["other facts", () => put("build.json", "{}"), /^ubuntu-x86_64\.build\.json of c{40} is not the file/],
-    ["no disk", () => rm(path.join(folder, "ubuntu-x86_64.qcow2")), /handed over: it is not in \S+handed-over; build it again$/],
+    [
+      "no disk",
+      () => rm(path.join(folder, "ubuntu-x86_64.qcow2")),
+      /handed over: it is not in \S+handed-over; build it again$/,
+    ],
     [
       "a link in place of the disk",
       async () => {
@@ -74,7 +87,11 @@ describe("an image that another machine built", () => {
   });
 
   it.each<[string, object, RegExp]>([
-    ["another base", { ...facts, base: { ...facts.base, kind: "ubuntu" } }, /was built with base ubuntu, not debian; build it again$/],
+    [
+      "another base",
+      { ...facts, base: { ...facts.base, kind: "ubuntu" } },
+      /was built with base ubuntu, not debian; build it again$/,
+    ],
     ["another architecture", factsOf("aarch64"), /was built with architecture aarch64, not x86_64/],
     ["facts that say nothing", { hello: 1 }, /was built with facts that are not valid/],
   ])("is refused where it was made with %s", async (_, about, reason) => {
