@@ -113,7 +113,7 @@ prepare_base() {
     return
   fi
   local recipe
-  recipe=$({ cat debian-base/* machine.sh files/etc/systemd/network/* files/etc/initramfs-tools/*/* files/etc/default/*/*; input .debian; packages small; echo "$ARCH"; } |
+  recipe=$({ cat debian-base/* machine.sh files/etc/systemd/network/* files/etc/systemd/system/gha-host-keys.service files/etc/initramfs-tools/*/* files/etc/default/*/*; input .debian; packages small; echo "$ARCH"; } |
     sha256sum | cut -c 1-16)
   base_name=debian-$(input .debian.suite)-$recipe
   base_image=$CACHE_DIR/$base_name-$ARCH.qcow2
@@ -162,8 +162,12 @@ prepare_payload() {
 
   mkdir "$work/http"
   ssh-keygen -q -t ed25519 -N "" -C "" -f "$work/ssh-key"
-  sed "s|SSH_KEY|$(< "$work/ssh-key.pub")|" cloud-init/user-data > "$work/http/user-data"
-  cp cloud-init/meta-data "$work/http"
+  if [[ $BASE == ubuntu ]]; then
+    sed "s|SSH_KEY|$(< "$work/ssh-key.pub")|" cloud-init/user-data > "$work/http/user-data"
+    cp cloud-init/meta-data "$work/http"
+  else
+    echo -n "io.systemd.credential:ssh.authorized_keys.root=$(< "$work/ssh-key.pub")" > "$work/ssh-credential"
+  fi
 }
 
 run_packer() {
@@ -205,7 +209,7 @@ write_results() {
     'del(.commit) + {builder: {$packer, $qemu, $accelerator}, virtualSize: $disk[0]["virtual-size"], $seconds}' \
     "$work/payload/facts.json" > "$work/build.json"
   mv "$work/build.json" "build/$name.build.json"
-  rm -rf "$work"/{output,payload,http,packer-cache,ssh-key,ssh-key.pub,disk.json}
+  rm -rf "$work"/{output,payload,http,packer-cache,ssh-key,ssh-key.pub,ssh-credential,disk.json}
 }
 
 # A function, so that all of this file is read before a build starts: it may be edited meanwhile.

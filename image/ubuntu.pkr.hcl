@@ -36,6 +36,15 @@ variable "memory" {
   description = "MiB."
 }
 
+# How a build gets in. Ubuntu's image has cloud-init, which asks for user-data and makes the user `build`; the Debian base has systemd
+# alone, which gives root the key that it finds as a credential: systemd.system-credentials(7).
+locals {
+  access = {
+    ubuntu = { user = "build", smbios = "type=1,serial=ds=nocloud-net;s=http://{{ .HTTPIP }}:{{ .HTTPPort }}/" }
+    debian = { user = "root", smbios = "type=11,path=${var.work}/ssh-credential" }
+  }
+}
+
 source "qemu" "ubuntu" {
   vm_name          = "disk.qcow2"
   output_directory = "${var.work}/output"
@@ -66,11 +75,11 @@ source "qemu" "ubuntu" {
     ["-netdev", "user,id=user.0,hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:22"],
     ["-device", "virtio-net-pci,netdev=user.0"],
     ["-device", "virtio-rng-pci"],
-    ["-smbios", "type=1,serial=ds=nocloud-net;s=http://{{ .HTTPIP }}:{{ .HTTPPort }}/"],
+    ["-smbios", local.access[var.base].smbios],
     ["-serial", "file:${var.work}/console.log"],
   ])
 
-  ssh_username           = "build"
+  ssh_username           = local.access[var.base].user
   ssh_private_key_file   = "${var.work}/ssh-key"
   ssh_timeout            = var.accelerator == "kvm" ? "5m" : "30m"
   ssh_handshake_attempts = 1000

@@ -8,6 +8,9 @@ if [[ $BASE == ubuntu ]]; then
   echo "APT::Snapshot \"$SNAPSHOT\";" > /etc/apt/apt.conf.d/50snapshot
 fi
 
+# On Ubuntu cloud-init has done it.
+if [[ $BASE == debian ]]; then bash "$PAYLOAD/files/usr/lib/runner-image/grow-root"; fi
+
 mapfile -t packages < "$PAYLOAD/packages"
 # The Debian base was built with the list of `small`, from the packages of that day: then there is nothing to do, and no index to download.
 if [[ $BASE == debian ]] && states=$(dpkg-query --show --showformat '${db:Status-Status}\n' "${packages[@]}") &&

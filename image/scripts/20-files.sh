@@ -11,6 +11,8 @@ systemctl --root=/ enable gha-grow-root.service gha-host-keys.service gha-runner
 
 # A VM lives for one job and is built anew instead of being maintained: no updates or clean-ups in the background.
 rm -f /etc/systemd/system/*.wants/{*.timer,e2scrub_reap.service,cron.service}
+# Nor a record of the boot, for a menu that nobody sees.
+rm -f /etc/systemd/system/*.wants/grub-common.service
 # What packages want in their own folder comes back with each of them: there is one at least, systemd-tmpfiles-clean.timer.
 mapfile -t timers < <(find /usr/lib/systemd/system -path '*.wants/*.timer' -printf '%f\n' | sort -u)
 systemctl --root=/ mask "${timers[@]}"

@@ -1,22 +1,26 @@
 #!/bin/bash
-# Removes the build user and everything that must differ between VMs, then powers off. Runs as root, as Packer's shutdown
-# command: once the build user is gone, nobody can log in. The last line on the console proves that all of it was done.
+# Removes the build's access and everything that must differ between VMs, then powers off. Runs as root, as Packer's shutdown
+# command: once that is gone, nobody can log in. The last line on the console proves that all of it was done.
 set -euo pipefail
 exec < /dev/null > /dev/console 2>&1
+# Behind the login prompt, which has no line of its own.
+echo
 trap 'echo "gha: seal failed at line $LINENO: $BASH_COMMAND"; systemctl --no-block poweroff' ERR
 
-rm -f /etc/sudoers.d/90-cloud-init-users
-# --force: its SSH session is still open.
-userdel --force --remove build
-# The files as they were with it.
+if [[ -e /etc/cloud ]]; then
+  rm -f /etc/sudoers.d/90-cloud-init-users
+  # --force: its SSH session is still open.
+  userdel --force --remove build
+  # The VM needs no datasource. What cloud-init configured for the build's own network card goes too.
+  cloud-init clean --logs
+  touch /etc/cloud/cloud-init.disabled
+  rm -f /etc/netplan/50-cloud-init.yaml
+fi
+rm -f /var/lib/systemd/network/*
+# The files as they were before the last change.
 rm -f /etc/{passwd,shadow,group,gshadow,subuid,subgid}-
 
-# The VM needs no datasource. What cloud-init configured for the build's own network card goes too.
-cloud-init clean --logs
-touch /etc/cloud/cloud-init.disabled
-rm -f /etc/netplan/50-cloud-init.yaml /var/lib/systemd/network/*
-
-hostnamectl hostname runner --static
+echo runner > /etc/hostname
 printf '127.0.0.1 localhost\n127.0.1.1 runner\n::1 localhost ip6-localhost ip6-loopback\n' > /etc/hosts
 rm -f /etc/ssh/ssh_host_*
 : > /etc/machine-id

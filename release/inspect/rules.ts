@@ -250,11 +250,11 @@ export function judgePermissions(entries: readonly Entry[]): Finding[] {
 
 /**
  * What has to be there, so that each VM gets an identity of its own and nothing configures it anew: an empty /etc/machine-id (missing, it
- * would be the first boot to systemd: machine-id(5)), and the switch that turns cloud-init off.
+ * would be the first boot to systemd: machine-id(5)), and, where cloud-init is installed, the switch that turns it off.
  */
 export function judgeIdentity(entries: readonly Entry[]): Finding[] {
   const one = (path: string) => entries.find((entry) => entry.path === path);
-  const [machineId, disabled] = [one("/etc/machine-id"), one("/etc/cloud/cloud-init.disabled")];
+  const machineId = one("/etc/machine-id");
   const findings: Finding[] = [];
   if (machineId?.kind !== "file" || machineId.bytes > 0)
     findings.push({
@@ -262,7 +262,7 @@ export function judgeIdentity(entries: readonly Entry[]): Finding[] {
       path: "/etc/machine-id",
       what: machineId ? "is not empty" : "is missing",
     });
-  if (disabled === undefined)
+  if (one("/usr/bin/cloud-init") && !one("/etc/cloud/cloud-init.disabled"))
     findings.push({
       rule: "cloud-init",
       path: "/etc/cloud/cloud-init.disabled",

@@ -158,10 +158,10 @@ describe("the template", () => {
   });
 });
 
-describe("the build user", () => {
-  it("has no password and is removed by the script that seals the image", () => {
+describe("the build's access", () => {
+  it("is by key alone, and is removed by the script that seals the image", () => {
     expect(read("cloud-init/user-data")).toMatch(/lock_passwd: true[^]*ssh_pwauth: false/);
-    expect(read("scripts/seal.sh")).toContain("userdel --force --remove build");
+    expect(read("scripts/seal.sh")).toMatch(/userdel --force --remove build[^]*rm -rf [^\n]* \/root\/\.ssh/);
   });
 });
 

@@ -139,12 +139,14 @@ describe("a permission", () => {
 
 describe("the identity of VMs", () => {
   const machineId = entry("/etc/machine-id", { bytes: 0 });
+  const installed = entry("/usr/bin/cloud-init");
   const disabled = entry("/etc/cloud/cloud-init.disabled", { bytes: 0 });
   it.each<[string, Entry[], string[]]>([
-    ["is their own", [machineId, disabled], []],
-    ["is the build's", [entry("/etc/machine-id"), disabled], ["machine-id /etc/machine-id"]],
-    ["is missing", [disabled], ["machine-id /etc/machine-id"]],
-    ["is configured anew", [machineId], ["cloud-init /etc/cloud/cloud-init.disabled"]],
+    ["is their own", [machineId], []],
+    ["is their own, with cloud-init switched off", [machineId, installed, disabled], []],
+    ["is the build's", [entry("/etc/machine-id")], ["machine-id /etc/machine-id"]],
+    ["is missing", [], ["machine-id /etc/machine-id"]],
+    ["is configured anew", [machineId, installed], ["cloud-init /etc/cloud/cloud-init.disabled"]],
   ])("%s", (_, entries, found) => {
     expect(names(judgeIdentity(entries))).toEqual(found);
   });
