@@ -179,7 +179,7 @@ export interface CiConfig {
   /** GitHub's IDs of those who may let a deploy begin; nobody: it begins by itself. */
   reviewers: Reviewers;
   mergeQueue: boolean;
-  /** Time limit of a deploy; builds are no part of it. */
+  /** Time limit of an update; builds and boots are no part of it. */
   deployMinutes: number;
   /** The bucket that holds Pulumi's state, and the alias of the KMS key that its secrets are encrypted with. */
   state: { bucket: string; key: string };

@@ -43,7 +43,7 @@ cli
   .addOption(
     new Option(
       "--release",
-      "instead what an update of the production stack needs that builds nothing; prints the folders to put on PATH, one a line",
+      "instead what an update of the production stack needs that starts no guest; prints the folders to put on PATH, one a line",
     ).default(false),
   )
   .addOption(
@@ -52,24 +52,30 @@ cli
     ),
   )
   .addOption(
+    new Option("--boot", "instead, or besides, what a boot test needs: no engine; prints the same").default(
+      false,
+    ),
+  )
+  .addOption(
     new Option("--engine", "the same, but only what its preview needs: nothing that builds or boots")
       .default(false)
-      .conflicts(["release", "build", "architectures"]),
+      .conflicts(["release", "build", "boot", "architectures"]),
   )
   .addOption(
     new Option(
       "--architectures <names...>",
-      "whose images are built and booted (default: the local stack's; of --release and --build: all)",
+      "whose images are built and booted (default: the local stack's; of --build and --boot: all)",
     ).choices(architectures),
   )
-  .action(async ({ release, build, engine, architectures: chosen }: SetUpChoice) => {
-    if (!release && !build && !engine) {
+  .action(async ({ release, build, boot, engine, architectures: chosen }: SetUpChoice) => {
+    if (!release && !build && !boot && !engine) {
       return setUp(here.paths, { retryVendor: true, architectures: chosen });
     }
     const all = chosen ?? [...architectures];
     const folders = await setUpRelease(here.paths, {
       engine: release || engine,
-      boots: release ? all : [],
+      publishes: release,
+      boots: boot ? all : [],
       builds: build ? all : [],
     });
     for (const folder of folders) process.stdout.write(`${folder}\n`);
@@ -78,6 +84,7 @@ cli
 interface SetUpChoice {
   release: boolean;
   build: boolean;
+  boot: boolean;
   engine: boolean;
   architectures?: Architecture[];
 }

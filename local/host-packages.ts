@@ -55,6 +55,9 @@ const buildOnly = [
   "/usr/share/keyrings/debian-archive-keyring.gpg",
 ];
 
+/** What only a look at a disk takes, before it is published. */
+const inspectOnly = ["mkfs.ext4", "sfdisk"];
+
 export interface Host {
   /** As `process.arch`. */
   arch: NodeJS.Architecture;
@@ -92,15 +95,20 @@ export function hostNeeds(architectures: readonly Architecture[], host: Host): H
   return Object.entries(needs).map(([need, name]) => ({ need, package: name }));
 }
 
-/** What publishing and booting them needs, where they were built on another machine. */
+/** What publishing images needs that another machine built. */
+export function publishNeeds(): HostNeed[] {
+  return without(buildOnly, always);
+}
+
+/** What booting published images of these architectures needs. */
 export function bootNeeds(architectures: readonly Architecture[]): HostNeed[] {
-  const needs = Object.assign(
-    {},
-    always,
-    ...architectures.map((arch) => perArchitecture[arch]),
-  ) as typeof always;
+  const needs = architectures.map((arch) => perArchitecture[arch]);
+  return without([...buildOnly, ...inspectOnly], Object.assign({}, always, ...needs) as typeof always);
+}
+
+function without(left: string[], needs: Record<string, string>): HostNeed[] {
   return Object.entries(needs)
-    .filter(([need]) => !buildOnly.includes(need))
+    .filter(([need]) => !left.includes(need))
     .map(([need, name]) => ({ need, package: name }));
 }
 

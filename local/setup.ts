@@ -2,7 +2,14 @@ import path from "node:path";
 import { UserError } from "../release/process/errors.js";
 import type { Architecture } from "../release/store/keys.js";
 import { platformEnvironment } from "./environment.js";
-import { bootNeeds, hostNeeds, installPackages, missingPackages, type Host } from "./host-packages.js";
+import {
+  bootNeeds,
+  hostNeeds,
+  installPackages,
+  missingPackages,
+  publishNeeds,
+  type Host,
+} from "./host-packages.js";
 import type { PlatformPaths } from "./paths.js";
 import { configuredArchitectures } from "./stack-file.js";
 import { settingUp } from "./setting-up.js";
@@ -35,7 +42,9 @@ export async function setUp(paths: PlatformPaths, options: SetUpOptions): Promis
 export interface ReleaseChoice {
   /** Previews or updates the stack. */
   engine: boolean;
-  /** Boots images of these architectures, and publishes them. */
+  /** Publishes images. */
+  publishes: boolean;
+  /** Boots images of these architectures. */
   boots: Architecture[];
   /** Builds images of these architectures. */
   builds: Architecture[];
@@ -50,6 +59,7 @@ export async function setUpRelease(paths: PlatformPaths, choice: ReleaseChoice):
   await settingUp(paths, async () => {
     const builds = choice.builds.length > 0;
     const needs = [
+      ...(choice.publishes ? publishNeeds() : []),
       ...(choice.boots.length > 0 ? bootNeeds(choice.boots) : []),
       ...(builds ? hostNeeds(choice.builds, host()).filter(({ need }) => need !== "nginx") : []),
     ];

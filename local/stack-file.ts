@@ -30,17 +30,36 @@ export interface BuildSettings {
 
 /** Of a stack, by its file, else by Pulumi.yaml's defaults. */
 export async function configuredBuild(root: string, stack = stackName): Promise<BuildSettings> {
-  const configured = await readStackFile(root, stack);
-  const project = parse(await readFile(path.join(root, "Pulumi.yaml"), "utf8")) as {
-    config: Record<string, { default?: unknown }>;
-  };
-  const value = (key: string) => String(configured(key) ?? project.config[key]?.default);
+  const values = await configuredValues(root, stack);
+  const value = (key: string) => String(values[`runner-images:${key}`]);
   return {
     base: value("base"),
     profile: value("profile"),
     runner: value("runner"),
     accelerator: value("accelerator"),
   };
+}
+
+/** Every key of a stack as Pulumi hands it to the program (config.ts, parseConfig): from its file, else Pulumi.yaml's default. */
+export async function configuredValues(root: string, stack: string): Promise<Record<string, string>> {
+  const [project, configured] = (
+    await Promise.all([
+      readFile(path.join(root, "Pulumi.yaml"), "utf8"),
+      readFile(path.join(root, `Pulumi.${stack}.yaml`), "utf8").catch(() => ""),
+    ])
+  ).map((text) => (parse(text) as { config?: Record<string, unknown> } | null)?.config ?? {});
+  const defaults = Object.entries(project!).map(([key, value]) => [
+    key.includes(":") ? key : `runner-images:${key}`,
+    (value as { default?: unknown }).default,
+  ]);
+  const values = { ...(Object.fromEntries(defaults) as Record<string, unknown>), ...configured };
+  return Object.fromEntries(
+    Object.entries(values).flatMap(([key, value]) =>
+      value === undefined || value === null
+        ? []
+        : [[key, typeof value === "string" ? value : JSON.stringify(value)]],
+    ),
+  );
 }
 
 /** Where Pulumi keeps the state of a stack, as its file says; undefined: it does not. */

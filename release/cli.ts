@@ -116,6 +116,12 @@ verb(
       .default(900)
       .argParser(positive),
   )
+  .addOption(
+    new Option(
+      "--records <folder>",
+      "boot nothing: take the record of another machine's boot that was handed over from here",
+    ).env("BOOT_RECORDS"),
+  )
   .addHelpText(
     "after",
     example("boot-test --commit <commit> --arch x86_64 --bucket images --url https://images.example.com"),
@@ -268,6 +274,7 @@ interface BootTestOptions extends StoreOptions, Pick<BuildOptions, "arch" | "acc
   commit: string;
   url: string;
   timeout: number;
+  records?: string;
 }
 interface VerifyOptions extends StoreOptions, SetOptions {
   commit: string;

@@ -1,7 +1,8 @@
 /*
  * What update.yml runs: `pulumi up` of the production stack, with a stranded lock of an earlier deploy run removed, and a summary of what
- * moved. Nothing is built beside the deploy role: images that are neither published nor handed over are left out. It is the step's own
- * process (exec), so that it gets the signals of a cancelled job.
+ * moved. No guest is started beside the deploy role: images that are neither published nor handed over are left out, boot tests without a
+ * record that was handed over too, and `boot-test` is told to boot nothing. It is the step's own process (exec), so that it gets the signals
+ * of a cancelled job.
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -9,14 +10,16 @@ import path from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
 import { configuredArchitectures } from "../../local/stack-file.js";
+import { findBootRecord } from "../../release/boot/hand-over.js";
 import { findBuilt } from "../../release/build/build.js";
 import { lastImageCommit } from "../../release/build/source.js";
 import { UserError } from "../../release/process/errors.js";
 import { readCalendar, usabilityText } from "../../release/pointer/runner-releases.js";
 import { say } from "../../release/process/progress.js";
 import { readServedLatest } from "../../release/pointer/promote.js";
-import { unpublished } from "./build-plan.js";
-import { addSummary, main } from "./github.js";
+import type { Architecture } from "../../release/store/keys.js";
+import { exclusions, leaveOut, readStages, type LeftOut } from "./build-plan.js";
+import { addSummary, bootRecords, main } from "./github.js";
 import { readLive } from "./live.js";
 import { isCancelled, passSignalOn, pulumi, stack, type PulumiResult } from "./pulumi.js";
 import { decide, parseLocks, runsOf, type Run, type RunState } from "./stranded-lock.js";
@@ -34,9 +37,9 @@ async function deploy(): Promise<number> {
   const eventLog = path.join(folder, "events.log");
   try {
     const before = await live();
-    const leftOut = await imagesToBuild();
+    const { choice, leftOut } = await choose();
     if (leftOut !== null) say(leftOut);
-    const { result, reason } = await update(leftOut === null ? [] : withoutImages, eventLog);
+    const { result, reason } = await update(choice, eventLog);
     const changes = readChanges(await readFile(eventLog, "utf8").catch(() => ""));
     const outcome: Update["outcome"] = isCancelled()
       ? "cancelled"
@@ -52,18 +55,28 @@ async function deploy(): Promise<number> {
   }
 }
 
-/** All but the images, and the pointer where it waits for them. */
-const withoutImages = ["--exclude", "**RunnerImage**", "--exclude-dependents"];
-
-/** Why the images are left out of this update; null: each is published, or was handed over. */
-async function imagesToBuild(): Promise<string | null> {
+/** Pulumi's options for what can be done here, and why the rest is left out; null: nothing is. */
+async function choose(): Promise<{ choice: string[]; leftOut: string | null }> {
   const root = process.cwd();
   const commit = await lastImageCommit(root);
-  const missing = await unpublished(imagesUrl, commit, await configuredArchitectures(root, stack));
-  const built = await Promise.all(missing.map((arch) => findBuilt(root, commit, arch)));
-  const toBuild = missing.filter((_, index) => built[index] === null);
-  if (toBuild.length === 0) return null;
-  return `the images of ${commit} are left out: ${toBuild.join(" and ")} is neither published nor handed over by this run's build; the run that builds it deploys it`;
+  const wanted = await configuredArchitectures(root, stack);
+  const handedOver = async (find: (arch: Architecture) => Promise<unknown>) => {
+    const found = await Promise.all(wanted.map(find));
+    return wanted.filter((_, index) => found[index] !== null);
+  };
+  const left = leaveOut(await readStages(imagesUrl, commit, wanted), {
+    images: await handedOver((arch) => findBuilt(root, commit, arch)),
+    records: await handedOver((arch) => findBootRecord(bootRecords, { commit, arch })),
+  });
+  return { choice: exclusions(left), leftOut: leftOutText(commit, left) };
+}
+
+function leftOutText(commit: string, { build, boot }: LeftOut): string | null {
+  if (build.length > 0)
+    return `the images of ${commit} are left out: ${build.join(" and ")} is neither published nor handed over by this run's build; the run that builds it deploys it`;
+  if (boot.length > 0)
+    return `the boot test of ${boot.join(" and ")} of ${commit} is left out, and what waits for it: no guest is started beside the deploy role; the job boot of the run that publishes it does that`;
+  return null;
 }
 
 /** Updates; once more where only a stranded lock of ours was in the way. */
@@ -86,7 +99,11 @@ function up(choice: string[], eventLog: string): Promise<PulumiResult> {
   // --continue-on-error: what guards (bucket policy, roles, repository) this role may not change; such a change fails alone.
   const args = ["up", "--yes", "--stack", stack, "--continue-on-error", "--suppress-progress", ...choice];
   // The event log is among Pulumi's commands for debugging, and what its Automation API reads.
-  return pulumi([...args, "--event-log", eventLog], { PULUMI_DEBUG_COMMANDS: "true" });
+  return pulumi([...args, "--event-log", eventLog], {
+    PULUMI_DEBUG_COMMANDS: "true",
+    // Also where nothing was handed over: then a boot test that was not left out says so, and boots nothing.
+    BOOT_RECORDS: bootRecords,
+  });
 }
 
 /** What hosts get now, in a few words. */

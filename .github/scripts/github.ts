@@ -1,10 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { appendFileSync } from "node:fs";
+import path from "node:path";
 import { describeError } from "../../release/process/errors.js";
 import { say } from "../../release/process/progress.js";
 
 /** A comment or an issue takes 65,536 characters, and an environment variable 128 KiB. */
 const longest = 60_000;
+
+/** Where take-boot-records.ts lays what deploy.ts has stored. */
+export const bootRecords = path.resolve("build", "boot-records");
 
 /** Hands a text to later steps and jobs. */
 export function setOutput(name: string, value: string): void {

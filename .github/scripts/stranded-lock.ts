@@ -4,7 +4,7 @@
  */
 
 /** The jobs of deploy.yml that update the stack (update.yml). */
-export const updateJobs = ["move", "deploy"] as const;
+export const updateJobs = ["move", "publish", "deploy"] as const;
 
 /** A deploy of this repository: one attempt of a run, and which of its jobs. */
 export interface Run {
@@ -36,13 +36,15 @@ const refusal = /^error: the stack is currently locked by (\d+) lock\(s\)/m;
 const lockLine = /^\s+\S+: created by (.+@(\S+)) \(pid \d+\) at (\S+)$/gm;
 const deployWorkflow = /^\.github\/workflows\/deploy\.yml(@|$)/;
 
+const machinePattern = new RegExp(`^runner-images-(${updateJobs.join("|")})-(\\d{1,15})-(\\d{1,5})$`);
+
 /** The machine's name which update.yml gives its runner, so that a lock tells which run made it. */
 export function machineName({ id, attempt, job }: Run): string {
   return `runner-images-${job}-${id}-${attempt}`;
 }
 
 function runOf(machine: string): Run | null {
-  const [, job, id, attempt] = /^runner-images-(move|deploy)-(\d{1,15})-(\d{1,5})$/.exec(machine) ?? [];
+  const [, job, id, attempt] = machinePattern.exec(machine) ?? [];
   return id === undefined ? null : { id: Number(id), attempt: Number(attempt), job: job as Run["job"] };
 }
 

@@ -4,15 +4,14 @@
  */
 import { copyFile } from "node:fs/promises";
 import path from "node:path";
-import { execa } from "execa";
 import { configuredBuild } from "../../local/stack-file.js";
 import { withBuildDirectory, type Base, type Runner } from "../../release/build/build.js";
 import { takeImage } from "../../release/build/hand-over.js";
 import { lastImageCommit } from "../../release/build/source.js";
-import { UserError } from "../../release/process/errors.js";
 import { say } from "../../release/process/progress.js";
 import { architectures, imageName } from "../../release/store/keys.js";
 import type { Profile } from "../../release/store/records.js";
+import { download } from "./artifacts.js";
 import { main } from "./github.js";
 import { stack } from "./pulumi.js";
 
@@ -36,19 +35,6 @@ async function take(): Promise<number> {
     );
   }
   return 0;
-}
-
-/** An artifact of this run. @returns the folder it is in */
-async function download(name: string): Promise<string> {
-  const { RUNNER_TEMP: temporary = "", GITHUB_RUN_ID: run = "" } = process.env;
-  const folder = path.join(temporary, `handed-over-${name}`);
-  const args = ["run", "download", run, "--name", name, "--dir", folder];
-  const { failed, stderr } = await execa("gh", args, { reject: false, stdin: "ignore" });
-  if (failed)
-    throw new UserError(
-      `the artifact ${name} of run ${run} cannot be downloaded: ${stderr.trim().split("\n").join(" ")}; run all jobs again`,
-    );
-  return folder;
 }
 
 await main(take);

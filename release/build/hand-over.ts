@@ -1,7 +1,7 @@
-import { copyFile, lstat, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "../process/errors.js";
-import { sha256File } from "../process/hash.js";
+import { isHandedOver } from "../store/hand-over.js";
 import { imageName } from "../store/keys.js";
 import { buildFacts } from "../store/records.js";
 import { parseJson } from "../store/store.js";
@@ -28,22 +28,14 @@ export function attestationFile(request: Pick<Request, "root" | "commit" | "arch
 /**
  * Takes over an image that another machine built, so that `publish` finds it as if it had been built here.
  * @param folder holds what the build left; its files are moved
- * @param sums what their hashes are, as sha256sum writes it, known by another way than the files came: `<sha256>  images/<commit>/<file>`
+ * @param sums the hashes of disk and facts (store/hand-over.ts)
  * @returns null where it is of another commit: then it is left alone
  * @throws UserError where a file is missing or not the one of its hash, or was made of something else; then nothing was changed
  */
 export async function takeImage(request: Request, folder: string, sums: string): Promise<BuiltImage | null> {
   const { commit, arch } = request;
   const { disk, facts, attestation } = files(request);
-  const hashes = readSums(request, sums);
-  if (hashes === null) return null;
-  for (const file of [disk, facts]) {
-    const found = await hashOf(path.join(folder, file));
-    if (found !== hashes[file])
-      throw new UserError(
-        `${file} of ${commit} is not the file that was handed over: ${found === null ? `it is not in ${folder}` : `its sha256 is ${found}, not ${hashes[file]}`}; build it again`,
-      );
-  }
+  if (!(await isHandedOver(request, folder, [disk, facts], sums, "build it again"))) return null;
   const parsed = parseJson(await readFile(path.join(folder, facts), "utf8"), buildFacts);
   const difference =
     parsed === null
@@ -63,36 +55,6 @@ export async function takeImage(request: Request, folder: string, sums: string):
 
 function otherArch(found: string, wanted: string): string | null {
   return found === wanted ? null : `architecture ${found}, not ${wanted}`;
-}
-
-/** The hash of each file; null where they are of another commit. */
-function readSums(request: Request, sums: string): Record<string, string> | null {
-  const { disk, facts } = files(request);
-  const found = [disk, facts].flatMap((file) => sumOf(file, sums) ?? []);
-  if (found.length !== 2 || sums.trim().split("\n").length !== 2)
-    throw new UserError(
-      `the hashes handed over for ${imageName(request.arch)} are not the lines "<sha256>  images/<commit>/${disk}" and "<sha256>  images/<commit>/${facts}": ${JSON.stringify(sums.slice(0, 200))}`,
-    );
-  if (found.some(({ commit }) => commit !== request.commit)) return null;
-  return Object.fromEntries(found.map(({ file, hash }) => [file, hash]));
-}
-
-interface Sum {
-  file: string;
-  hash: string;
-  commit: string;
-}
-
-function sumOf(file: string, sums: string): Sum | undefined {
-  const line = sums.split("\n").find((text) => text.endsWith(`/${file}`));
-  const [, hash, commit] = /^([0-9a-f]{64}) {2}images\/([0-9a-f]{40})\/[^/]+$/.exec(line ?? "") ?? [];
-  return hash === undefined ? undefined : { file, hash, commit: commit! };
-}
-
-/** null: no such file. */
-async function hashOf(file: string): Promise<string | null> {
-  const found = await lstat(file).catch(() => null);
-  return found?.isFile() ? await sha256File(file) : null;
 }
 
 async function move(from: string, to: string, mayBeMissing: boolean): Promise<void> {

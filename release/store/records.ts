@@ -99,6 +99,11 @@ export const bootRecord = z.object({
 });
 export type BootRecord = z.infer<typeof bootRecord>;
 
+/** Whether that record says that what is published passed its boot test. */
+export function hasPassed(record: BootRecord | null, { disk }: Manifest): boolean {
+  return record?.result === "passed" && record.diskSha256 === disk.sha256;
+}
+
 /** `pointer/<seq>.json`, one per move, and `latest.json`, a copy of the newest. */
 export const pointer = z.object({
   /** Counts the moves from 1. */

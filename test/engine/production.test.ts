@@ -1,8 +1,16 @@
-import { readFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { exclusions } from "../../.github/scripts/build-plan.js";
 import { unreadable } from "../../.github/scripts/upkeep.js";
 import { checkout } from "../../local/paths.js";
+import { bootRecordFile, takeBootRecord } from "../../release/boot/hand-over.js";
+import { keys, type Architecture } from "../../release/store/keys.js";
+import type { Manifest } from "../../release/store/records.js";
+import { jsonText } from "../../release/store/store.js";
+import { bootRecordOf } from "../unit/release/memory-store.js";
 import { startNodeHost, type NodeHost } from "./node-host.js";
 import { account, repository, zone } from "./production/plugins.js";
 import { createProductionWorld, type ProductionWorld } from "./production/production-world.js";
@@ -223,6 +231,79 @@ describe.sequential(
       expect(production.github.changes.map(({ verb, name }) => `${verb} ${name}`)).toEqual([
         "update repository-main",
       ]);
+    });
+
+    describe("a deploy whose images are booted by jobs of their own", () => {
+      const both = ["x86_64", "aarch64"] as const;
+      let host: NodeHost;
+      let deploy: World;
+      let folder: string;
+      let records: string;
+      let commit: string;
+      beforeAll(async () => {
+        folder = await mkdtemp(path.join(tmpdir(), "runner-images-boots-"));
+        records = path.join(folder, "taken");
+        deploy = ci.withEnvironment({ BOOT_RECORDS: records });
+        host = await startNodeHost({ ...deploy.environment, PULUMI_NODEJS_TRANSPILE_ONLY: "true" });
+        commit = await laptop.changeImage();
+      });
+      afterAll(async () => {
+        host.close();
+        await rm(folder, { recursive: true });
+      });
+      const up = (...boot: Architecture[]) =>
+        deploy.pulumi(
+          ...["up", "--yes", "--skip-preview", "--continue-on-error"],
+          ...exclusions({ build: [], boot }),
+          ...host.flags,
+        );
+      const handOver = async (arch: Architecture) => {
+        const { disk } = JSON.parse(await laptop.served(keys.manifest(commit, arch))) as Manifest;
+        const text = jsonText(bootRecordOf(commit, arch, { diskSha256: disk.sha256 }));
+        await writeFile(path.join(folder, bootRecordFile(arch)), text);
+        const sums = `${createHash("sha256").update(text).digest("hex")}  ${keys.bootRecord(commit, arch)}`;
+        await takeBootRecord({ commit, arch }, folder, sums, records);
+      };
+      const bootRecords = async () =>
+        (await laptop.keys(`images/${commit}/`)).filter((key) => key.endsWith(".boot.json"));
+
+      it("publishes them, boots nothing, and leaves the pointer", async () => {
+        const before = await laptop.served("latest");
+        const { exitCode, all } = await up(...both);
+        expect(exitCode, all + host.printed()).toBe(0);
+        const found = await laptop.keys(`images/${commit}/`);
+        for (const arch of both) expect(found).toContain(keys.manifest(commit, arch));
+        expect(await bootRecords()).toEqual([]);
+        expect(await laptop.served("latest")).toBe(before);
+      });
+
+      it("boots nothing either where that was not left out, and says so in one line for each", async () => {
+        const before = await laptop.served("latest");
+        const { exitCode, all } = await up();
+        expect(exitCode).not.toBe(0);
+        for (const arch of both)
+          expect(all).toMatch(new RegExp(`ubuntu-${arch} of ${commit} is not booted on this machine`));
+        expect(await bootRecords()).toEqual([]);
+        expect(await laptop.served("latest")).toBe(before);
+      });
+
+      it("stores the one boot record that there is, and waits with the pointer for the other", async () => {
+        const before = await laptop.served("latest");
+        await handOver("x86_64");
+        const { exitCode, all } = await up("aarch64");
+        expect(exitCode, all + host.printed()).toBe(0);
+        expect(await bootRecords()).toEqual([keys.bootRecord(commit, "x86_64")]);
+        expect(await laptop.served("latest")).toBe(before);
+      });
+
+      it("moves the pointer once all records are there, and changes nothing then", async () => {
+        await handOver("aarch64");
+        const { exitCode, all } = await up();
+        expect(exitCode, all + host.printed()).toBe(0);
+        expect(await bootRecords()).toHaveLength(2);
+        expect(await laptop.served("latest")).toBe(`${commit}\n`);
+        expect(Object.keys((await deploy.up()).summary.resourceChanges!)).toEqual(["same"]);
+      });
     });
 
     it("publishes nothing into a bucket whose rules could not be set", async () => {

@@ -8,15 +8,16 @@ import { Readable } from "node:stream";
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { checkout } from "../../local/paths.js";
+import { bootRecordFile, takeBootRecord } from "../../release/boot/hand-over.js";
 import { buildDirectory } from "../../release/build/build.js";
 import { readComponents } from "../../release/inspect/sbom.js";
 import { keys } from "../../release/store/keys.js";
 import { runnerReleasesFile } from "../../release/pointer/runner-releases.js";
 import { agrees, nextSeq, readEntry, readLog, readPointer } from "../../release/pointer/pointer.js";
 import { claim, settle } from "../../release/pointer/promote.js";
-import type { Manifest } from "../../release/store/records.js";
-import { openStore, type S3Store } from "../../release/store/store.js";
-import { factsOf, imageObjects } from "../unit/release/memory-store.js";
+import type { BootRecord, Manifest } from "../../release/store/records.js";
+import { jsonText, openStore, type S3Store } from "../../release/store/store.js";
+import { bootRecordOf, factsOf, imageObjects } from "../unit/release/memory-store.js";
 import { interpose, TestS3, until } from "./s3.js";
 
 /*
@@ -467,6 +468,60 @@ describe("build", () => {
     first.kill(signal);
     expect(await first).toMatchObject(ended);
     await until(async () => (await runningIn(folder)).length === 0);
+  });
+});
+
+describe("boot-test of what was booted elsewhere", () => {
+  /** A published image, whose boot would fail: there is no CDN. */
+  async function published(): Promise<{ commit: string; environment: Record<string, string> }> {
+    const commit = newCommit();
+    for (const [key, text] of imageObjects(commit, arch))
+      if (key !== keys.bootRecord(commit, arch)) await store.create(key, text);
+    const records = path.join(root, "records");
+    return {
+      commit,
+      environment: { COMMIT: commit, IMAGES_URL: "http://127.0.0.1:9", BOOT_RECORDS: records },
+    };
+  }
+  async function handOver(commit: string, changes: Partial<BootRecord> = {}): Promise<void> {
+    const folder = path.join(root, "handed-over");
+    await mkdir(folder, { recursive: true });
+    const text = jsonText(bootRecordOf(commit, arch, changes));
+    await writeFile(path.join(folder, bootRecordFile(arch)), text);
+    const sums = `${createHash("sha256").update(text).digest("hex")}  ${keys.bootRecord(commit, arch)}`;
+    await takeBootRecord({ commit, arch }, folder, sums, path.join(root, "records"));
+  }
+
+  it("stores the record that was handed over, in one line of result, and does not ask for it again", async () => {
+    const { commit, environment } = await published();
+    await handOver(commit);
+    const first = await release("boot-test", environment);
+    expect(first).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(result(first)).toEqual(bootRecordOf(commit, arch));
+    expect((await store.get(keys.bootRecord(commit, arch)))!.text).toBe(jsonText(result(first)));
+    await rm(path.join(root, "records"), { recursive: true });
+    expect(await release("boot-test", environment)).toMatchObject({ exitCode: 0, stdout: first.stdout });
+  });
+
+  it("fails where that failed, and stores it under a key of its own", async () => {
+    const { commit, environment } = await published();
+    await handOver(commit, { result: "failed", reason: "kernel panic" });
+    const run = await release("boot-test", environment);
+    expect(run).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(run.stderr).toBe(
+      `error: ubuntu-x86_64 of ${commit} failed its boot test: kernel panic (console: with the job that booted it)`,
+    );
+    expect(await isStored(keys.bootRecord(commit, arch))).toBe(false);
+    expect(await s3.keys(`images/${commit}/ubuntu-x86_64.boot-failure-`)).toHaveLength(1);
+  });
+
+  it("boots nothing itself: without a record it refuses, in one line", async () => {
+    const { commit, environment } = await published();
+    const before = await s3.keys(keys.imagesPrefix(commit));
+    const run = await release("boot-test", environment);
+    expect(run).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(run.stderr).toMatch(/^error: ubuntu-x86_64 of \w{40} is not booted on this machine [^\n]*$/);
+    expect(await s3.keys(keys.imagesPrefix(commit))).toEqual(before);
   });
 });
 

@@ -28,8 +28,7 @@ const kinds: [string, RegExp][] = [
   ["npm packages", /\b(node|npm|npx|tsx)\b/],
   ["Pulumi", /\b(deploy|preview|drift)\.ts|\bpulumi\b|npm test/],
   ["a build", /cli\.ts build|publish --build|npm test|\bmake\b|\bpacker\b(?!-plugin)/],
-  // deploy.ts, since an update of the stack boots what it publishes.
-  ["a guest", /boot-test|deploy\.ts|npm test|npm start|qemu-system/],
+  ["a guest", /boot-test|\bboot\.ts|npm test|npm start|qemu-system|setup -- --boot/],
 ];
 const scriptsOf = ({ steps = [] }: Job) =>
   steps
@@ -105,10 +104,18 @@ describe("the jobs of the workflows", () => {
     expect(building.filter(({ job }) => credentials(job).length > 0).map(where)).toEqual([]);
   });
 
-  it("start no guest beside a credential, but for the update, which says so", () => {
-    const both = own.filter(({ job }) => runs(job).includes("a guest") && credentials(job).length > 0);
-    expect(both.map(where)).toEqual(["update.yml, update"]);
-    expect(document).toContain("A guest that breaks\n  out of QEMU has the role.");
+  it("start no guest beside a credential", () => {
+    const booting = own.filter(({ job }) => runs(job).includes("a guest"));
+    expect(booting.map(where)).toContain("deploy.yml, boot");
+    expect(booting.filter(({ job }) => credentials(job).length > 0).map(where)).toEqual([]);
+  });
+
+  // What it does to that end: scripts.test.ts (deploy.ts), and boot-record.test.ts.
+  it("update the stack, which has commands that build and boot, on a machine that is set up for neither", () => {
+    const { job } = own.find((each) => where(each) === "update.yml, update")!;
+    expect(runs(job)).toEqual(["npm packages", "Pulumi"]);
+    expect(/setup -- (.*?) >>/.exec(scriptsOf(job))![1]).toBe("--release");
+    expect(scriptsOf(job)).not.toMatch(/kvm/i);
   });
 
   it("run npm packages beside nothing but a role of the stack, for Pulumi, which needs both", () => {

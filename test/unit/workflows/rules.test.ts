@@ -2,7 +2,13 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { planBuilds } from "../../../.github/scripts/build-plan.js";
+import {
+  exclusions,
+  leaveOut,
+  planBoots,
+  planBuilds,
+  type Stage,
+} from "../../../.github/scripts/build-plan.js";
 import { cell, codeBlock, shortened } from "../../../.github/scripts/github.js";
 import { imageTable, type ImageFigures } from "../../../.github/scripts/image-table.js";
 import {
@@ -17,7 +23,7 @@ import { judgePreview, upkeepDue } from "../../../.github/scripts/upkeep.js";
 import { judge, type Circumstances, type NeededJob } from "../../../.github/scripts/verdict.js";
 import { checkout } from "../../../local/paths.js";
 import { configuredBuild } from "../../../local/stack-file.js";
-import { architectures } from "../../../release/store/keys.js";
+import { architectures, type Architecture } from "../../../release/store/keys.js";
 import type { Lane } from "../../../.github/scripts/lane.js";
 import type { Usability } from "../../../release/pointer/runner-releases.js";
 import type { Manifest } from "../../../release/store/records.js";
@@ -42,6 +48,7 @@ describe("the locks for which an update was refused", () => {
       ["123-1", "99-2"],
     ],
     ["one of a move", refusal("runner@runner-images-move-123-1"), ["123-1"]],
+    ["one of a publishing", refusal("runner@runner-images-publish-123-1"), ["123-1"]],
     ["one of a job that updates nothing", refusal("runner@runner-images-build-123-1"), [null]],
     ["an administrator's", refusal("alice@laptop"), [null]],
     ["a name that only begins like ours", refusal("runner@runner-images-deploy-123-1.evil"), [null]],
@@ -167,6 +174,62 @@ describe("the builds of a run", () => {
       }
     ).on.workflow_call;
     expect(Object.keys(outputs)).toEqual([...architectures]);
+  });
+});
+
+describe("the boots of a run", () => {
+  const commit = "c".repeat(40);
+
+  it("are one a machine, with KVM where GitHub's machines have it, or as the stack says", () => {
+    expect(planBoots(["x86_64", "aarch64"], commit, { accelerator: "auto" })).toEqual([
+      { arch: "x86_64", commit, accelerator: "kvm", minutes: 60 },
+      { arch: "aarch64", commit, accelerator: "tcg", minutes: 75 },
+    ]);
+    expect(planBoots(["x86_64"], commit, { accelerator: "tcg" })[0]!.accelerator).toBe("tcg");
+  });
+
+  it("end by their guest's time limit, not by the job's", () => {
+    const { env } = (
+      parse(readFileSync(path.join(checkout, ".github/workflows/deploy.yml"), "utf8")) as {
+        jobs: { boot: { steps: { id?: string; env?: Record<string, string> }[] } };
+      }
+    ).jobs.boot.steps.find(({ id }) => id === "boot")!;
+    for (const { minutes } of planBoots([...architectures], commit, { accelerator: "auto" }))
+      expect(minutes * 60).toBeGreaterThanOrEqual(Number(env!["BOOT_TIMEOUT"]) + 15 * 60);
+  });
+});
+
+describe("what an update leaves out", () => {
+  const all = ["--exclude", "**RunnerImage**", "--exclude-dependents"];
+  const boots = (...archs: Architecture[]) => [
+    ...archs.flatMap((arch) => ["--exclude", `**::ubuntu-${arch}-boot-test`]),
+    "--exclude-dependents",
+  ];
+  const both: Architecture[] = ["x86_64", "aarch64"];
+
+  it.each<[string, [Stage, Stage], Architecture[], Architecture[], string[]]>([
+    ["nothing: all is published and booted", ["booted", "booted"], [], [], []],
+    ["nothing: both were booted for it", ["published", "published"], [], both, []],
+    ["nothing: one was booted before, one for it", ["booted", "published"], [], ["aarch64"], []],
+    ["the boots of what it publishes", ["none", "none"], both, [], boots(...both)],
+    ["the boot of the one it publishes", ["booted", "none"], ["aarch64"], [], boots("aarch64")],
+    ["the boot that did not end", ["published", "published"], [], ["x86_64"], boots("aarch64")],
+    ["boots that nobody did", ["published", "published"], [], [], boots(...both)],
+    ["the images where one was not built", ["booted", "none"], [], [], all],
+    ["the images where one was not built, booted or not", ["none", "published"], [], ["aarch64"], all],
+    [
+      "the boot of what an earlier run published, beside its own",
+      ["published", "none"],
+      ["aarch64"],
+      [],
+      boots(...both),
+    ],
+  ])("is %s", (_, [x86, arm], images, records, expected) => {
+    const stages = new Map<Architecture, Stage>([
+      ["x86_64", x86],
+      ["aarch64", arm],
+    ]);
+    expect(exclusions(leaveOut(stages, { images, records }))).toEqual(expected);
   });
 });
 

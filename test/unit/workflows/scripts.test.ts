@@ -7,11 +7,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { unpublished, type Build } from "../../../.github/scripts/build-plan.js";
+import { readStages, type Boot, type Build } from "../../../.github/scripts/build-plan.js";
 import { checkout } from "../../../local/paths.js";
 import { findBuilt } from "../../../release/build/build.js";
-import { architectures, type Architecture } from "../../../release/store/keys.js";
-import { factsOf } from "../release/memory-store.js";
+import { findBootRecord } from "../../../release/boot/hand-over.js";
+import { keys, type Architecture } from "../../../release/store/keys.js";
+import { jsonText } from "../../../release/store/store.js";
+import { bootRecordOf, factsOf, imageObjects } from "../release/memory-store.js";
 
 let folder: string;
 beforeEach(async () => (folder = await mkdtemp(path.join(tmpdir(), "workflow-scripts-"))));
@@ -262,7 +264,10 @@ async function run(name: string, pulumi: string, env: Record<string, string> = {
   const [ran, output, summary] = await Promise.all(
     ["ran", "output", "summary"].map((file) => readFile(path.join(folder, file), "utf8").catch(() => "")),
   );
-  return { exitCode: result.exitCode, said: result.stderr, ran, output: output!, summary: summary! };
+  return {
+    ...{ exitCode: result.exitCode, stdout: result.stdout, said: result.stderr },
+    ...{ ran, output: output!, summary: summary! },
+  };
 }
 /** What a script set as outputs. */
 function outputs(text: string): Record<string, string> {
@@ -292,18 +297,34 @@ async function makeCheckout(settings = "") {
   return { root, git, commit: await git("rev-parse", "HEAD") };
 }
 
-/** A CDN that shows these paths, and nothing else. */
-async function serve(...paths: string[]): Promise<{ url: string; asked: string[]; close: () => void }> {
+/** Of a stack on AWS, which believes its repository's deploys. */
+const productionSettings = `  aws:region: us-east-1
+  aws:allowedAccountIds: ["000000000000"]
+  runner-images:store: aws
+  runner-images:bucket: images
+  runner-images:repository: octo/images
+  runner-images:state: s3://state
+  runner-images:stateKey: alias/state
+`;
+
+/** A CDN that shows these objects, by key, and nothing else. */
+async function serve(
+  objects: Record<string, string>,
+): Promise<{ url: string; asked: string[]; close: () => void }> {
   const asked: string[] = [];
   const server = createServer((request, response) => {
     asked.push(request.url!);
-    response.writeHead(paths.includes(request.url!) ? 200 : 404).end("{}");
+    const text = objects[request.url!.slice(1)];
+    response.writeHead(text === undefined ? 404 : 200).end(text);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   return { url: `http://127.0.0.1:${port}`, asked, close: () => server.close() };
 }
+const booted = (commit: string, arch: Architecture) => Object.fromEntries(imageObjects(commit, arch));
+const published = (commit: string, arch: Architecture) =>
+  Object.fromEntries(imageObjects(commit, arch).filter(([key]) => key !== keys.bootRecord(commit, arch)));
 
 /** What a build left, and its hashes as the build job hands them over. */
 async function makeBuild(arch: string, commit: string, target: string, facts: object = {}) {
@@ -415,28 +436,70 @@ describe("changes.ts", () => {
 });
 
 describe("plan.ts", () => {
+  const plan = async (objects: (commit: string) => Record<string, string>, settings?: string) => {
+    const { root, commit } = await makeCheckout(settings);
+    const cdn = await serve(objects(commit));
+    const { exitCode, output, said, summary } = await run("plan.ts", "", { IMAGES_URL: cdn.url }, root);
+    cdn.close();
+    expect(exitCode, said).toBe(0);
+    const { builds, boots, move } = outputs(output);
+    return {
+      ...{ commit, summary, move },
+      ...{ builds: JSON.parse(builds!) as Build[], boots: JSON.parse(boots!) as Boot[] },
+    };
+  };
+
   it(
-    "has built what the CDN does not show, and moves a pinned pointer before that",
+    "has built what the CDN does not show, booted that too, and moves a pinned pointer before",
     { timeout },
     async () => {
-      const { root, commit } = await makeCheckout(`  runner-images:latest: ${"a".repeat(40)}\n`);
-      const cdn = await serve(`/images/${commit}/ubuntu-x86_64.json`);
-      const { exitCode, output, said } = await run("plan.ts", "", { IMAGES_URL: cdn.url }, root);
-      cdn.close();
-      expect(exitCode, said).toBe(0);
-      expect(outputs(output)["move"]).toBe("true");
-      const builds = JSON.parse(outputs(output)["builds"]!) as Build[];
+      const pin = `  runner-images:latest: ${"a".repeat(40)}\n`;
+      const { commit, builds, boots, move } = await plan((commit) => booted(commit, "x86_64"), pin);
+      expect(move).toBe("true");
       expect(builds).toMatchObject([{ arch: "aarch64", base: "ubuntu", minutes: 240 }]);
+      expect(boots).toEqual([{ arch: "aarch64", commit, accelerator: "tcg", minutes: 75 }]);
     },
   );
 
-  it("asks the CDN once for each image, and takes what it is not told for not published", async () => {
-    const cdn = await serve("/images/c/ubuntu-x86_64.json", "/images/c/ubuntu-aarch64.json");
-    expect(await unpublished(cdn.url, "c", [...architectures])).toEqual([]);
-    cdn.close();
-    expect(cdn.asked.sort()).toEqual(["/images/c/ubuntu-aarch64.json", "/images/c/ubuntu-x86_64.json"]);
-    expect(await unpublished("http://127.0.0.1:1", "c", ["x86_64"])).toEqual(["x86_64"]);
-    expect(await unpublished("", "c", ["x86_64"])).toEqual(["x86_64"]);
+  it("has booted, not built, what an earlier run published alone", { timeout }, async () => {
+    const { commit, builds, boots, move, summary } = await plan((commit) => ({
+      ...published(commit, "x86_64"),
+      ...booted(commit, "aarch64"),
+    }));
+    expect({ builds, move }).toEqual({ builds: [], move: "false" });
+    expect(boots).toEqual([{ arch: "x86_64", commit, accelerator: "kvm", minutes: 60 }]);
+    expect(summary).toContain(`Of ${commit}, to build: nothing; to boot: x86_64.`);
+  });
+
+  it("has nothing built and nothing booted where all is done", { timeout }, async () => {
+    const { builds, boots, move } = await plan((commit) => ({
+      ...booted(commit, "x86_64"),
+      ...booted(commit, "aarch64"),
+    }));
+    expect({ builds, boots, move }).toEqual({ builds: [], boots: [], move: "false" });
+  });
+
+  it("asks the CDN, and takes what it does not tell, or tells wrongly, for not done", async () => {
+    const commit = "c".repeat(40);
+    const stage = async (objects: Record<string, string>) => {
+      const cdn = await serve(objects);
+      const stages = await readStages(cdn.url, commit, ["x86_64"]);
+      cdn.close();
+      expect(new Set(cdn.asked).size).toBe(cdn.asked.length);
+      return stages.get("x86_64");
+    };
+    const manifestAlone = published(commit, "x86_64");
+    const withRecord = (text: string) => ({ ...manifestAlone, [keys.bootRecord(commit, "x86_64")]: text });
+    expect(await stage({})).toBe("none");
+    expect(await stage(manifestAlone)).toBe("published");
+    expect(await stage(booted(commit, "x86_64"))).toBe("booted");
+    expect(await stage(withRecord("<html>"))).toBe("published");
+    const failed = bootRecordOf(commit, "x86_64", { result: "failed", reason: "panic" });
+    expect(await stage(withRecord(jsonText(failed)))).toBe("published");
+    const other = bootRecordOf(commit, "x86_64", { diskSha256: "6".repeat(64) });
+    expect(await stage(withRecord(jsonText(other)))).toBe("published");
+    expect(await readStages("http://127.0.0.1:1", commit, ["x86_64"])).toEqual(new Map([["x86_64", "none"]]));
+    expect(await readStages("", commit, ["x86_64"])).toEqual(new Map([["x86_64", "none"]]));
   });
 });
 
@@ -482,18 +545,18 @@ describe("subjects.sh", () => {
   });
 });
 
-describe("take-images.ts", () => {
-  /** A `gh` that has these artifacts. */
-  async function gitHub() {
-    await command(
-      "gh",
-      `#!/bin/sh\n[ "$1 $2 $3 $4" = "run download 7 --name" ] || exit 9\nmkdir -p "$7" && cp ${folder}/artifacts/"$5"/* "$7"\n`,
-    );
-    await mkdir(path.join(folder, "artifacts/attestation"), { recursive: true });
-    await writeFile(path.join(folder, "artifacts/attestation/attestation.json"), "signed");
-    return { GITHUB_RUN_ID: "7", RUNNER_TEMP: path.join(folder, "temp") };
-  }
+/** A `gh` that has these artifacts. */
+async function gitHub() {
+  await command(
+    "gh",
+    `#!/bin/sh\n[ "$1 $2 $3 $4" = "run download 7 --name" ] || exit 9\nmkdir -p "$7" && cp ${folder}/artifacts/"$5"/* "$7"\n`,
+  );
+  await mkdir(path.join(folder, "artifacts/attestation"), { recursive: true });
+  await writeFile(path.join(folder, "artifacts/attestation/attestation.json"), "signed");
+  return { GITHUB_RUN_ID: "7", RUNNER_TEMP: path.join(folder, "temp") };
+}
 
+describe("take-images.ts", () => {
   it("lays what was built where publish looks, with the attestation", { timeout }, async () => {
     const { root, commit } = await makeCheckout();
     const sums = await makeBuild("x86_64", commit, path.join(folder, "artifacts/image-x86_64"));
@@ -521,29 +584,159 @@ describe("take-images.ts", () => {
   });
 });
 
+/** A boot record, and its hash, as the job `boot` hands them over. */
+async function makeRecord(arch: Architecture, commit: string, target: string, changes = {}) {
+  const text = jsonText(bootRecordOf(commit, arch, changes));
+  await mkdir(target, { recursive: true });
+  await writeFile(path.join(target, `ubuntu-${arch}.boot.json`), text);
+  return `${createHash("sha256").update(text).digest("hex")}  ${keys.bootRecord(commit, arch)}`;
+}
+
+describe("take-boot-records.ts", () => {
+  const take = async (sums: (commit: string) => Promise<string>) => {
+    const { root, commit } = await makeCheckout();
+    const env = { ...(await gitHub()), X86_64: await sums(commit), AARCH64: "" };
+    const { exitCode, said } = await run("take-boot-records.ts", "", env, root);
+    const found = await findBootRecord(path.join(root, "build/boot-records"), { commit, arch: "x86_64" });
+    return { commit, exitCode, said, found };
+  };
+  const artifact = () => path.join(folder, "artifacts/boot-record-x86_64");
+
+  it("lays a record where boot-test looks, and says how it went", { timeout }, async () => {
+    const { exitCode, said, found, commit } = await take((commit) =>
+      makeRecord("x86_64", commit, artifact(), { result: "failed", reason: "panic" }),
+    );
+    expect({ exitCode, said }).toEqual({
+      exitCode: 0,
+      said: `ubuntu-x86_64 of ${commit} was booted, and its boot test failed`,
+    });
+    expect(found).toMatchObject({ commit, result: "failed" });
+  });
+
+  it("leaves one of another commit alone: main has moved on", { timeout }, async () => {
+    const { exitCode, said, found } = await take(() => makeRecord("x86_64", "d".repeat(40), artifact()));
+    expect({ exitCode, found }).toEqual({ exitCode: 0, found: null });
+    expect(said).toMatch(/^ubuntu-x86_64: main has moved on to the image \w{40}, /);
+  });
+
+  it("fails in one line where the artifact is missing", { timeout }, async () => {
+    const { exitCode, said } = await take((commit) =>
+      makeRecord("x86_64", commit, path.join(folder, "elsewhere")),
+    );
+    expect(exitCode).toBe(1);
+    expect(said).toMatch(
+      /^error: the artifact boot-record-x86_64 of run 7 cannot be downloaded: [^\n]+; run all jobs again$/,
+    );
+  });
+});
+
+describe("boot.ts", () => {
+  const boot = (root: string, env: Record<string, string>) =>
+    run("boot.ts", "", { ACCELERATOR: "tcg", ARCH: "x86_64", BOOT_TIMEOUT: "60", ...env }, root);
+
+  it("boots nothing, and hands nothing over, where main has moved on", { timeout }, async () => {
+    const { root } = await makeCheckout();
+    const { exitCode, said, output, summary } = await boot(root, { COMMIT: "d".repeat(40) });
+    expect({ exitCode, output }).toEqual({ exitCode: 0, output: "" });
+    for (const text of [said, summary]) expect(text).toMatch(/main has moved on to the image \w{40}, /);
+  });
+
+  it("says that there is no CDN yet", { timeout }, async () => {
+    const { root, commit } = await makeCheckout();
+    const { exitCode, said } = await boot(root, { COMMIT: commit, IMAGES_URL: "" });
+    expect({ exitCode, said }).toEqual({
+      exitCode: 1,
+      said: "error: the variable IMAGES_URL is not set: nothing was deployed yet",
+    });
+  });
+
+  it("asks who built it as the stack file says, whatever a variable does", { timeout }, async () => {
+    const { root, commit } = await makeCheckout(productionSettings);
+    for (const tool of ["qemu-system-x86_64", "qemu-img", "zstd"])
+      await command(tool, "#!/bin/sh\necho QEMU emulator version 8.2.2\n");
+    const cdn = await serve(published(commit, "x86_64"));
+    const { exitCode, said, output } = await boot(root, {
+      ...{ COMMIT: commit, IMAGES_URL: cdn.url },
+      IMAGES_SIGNER: "https://github.com/thief/images/.github/workflows/deploy.yml@refs/heads/main",
+    });
+    cdn.close();
+    expect({ exitCode, output }).toEqual({ exitCode: 1, output: "" });
+    expect(said).toMatch(
+      /^error: ubuntu-x86_64 of \w{40} is not to be trusted: .* nothing says that https:\/\/github\.com\/octo\/images\/\.github\/workflows\/deploy\.yml@refs\/heads\/main built it/m,
+    );
+  });
+});
+
 describe("deploy.ts", () => {
   const ordinary = /^up --yes --stack prod --continue-on-error --suppress-progress --event-log /;
+  const withoutImages = " --exclude **RunnerImage** --exclude-dependents ";
+  const withoutBoots = (...names: Architecture[]) =>
+    ` ${names.map((arch) => `--exclude **::ubuntu-${arch}-boot-test`).join(" ")} --exclude-dependents `;
 
-  it("updates everything where the images are published or were handed over", { timeout }, async () => {
+  /** What it asked Pulumi to do, of a stack whose two images are so far. */
+  const deploy = async (
+    objects: (commit: string) => Record<string, string>,
+    handOver: (root: string, commit: string) => Promise<unknown> = () => Promise.resolve(),
+  ) => {
     const { root, commit } = await makeCheckout();
-    const cdn = await serve(`/images/${commit}/ubuntu-x86_64.json`);
-    await makeBuild("aarch64", commit, path.join(root, "build", `${commit}-aarch64`, "image/build"));
-    const { ran, exitCode, said } = await run("deploy.ts", "exit 0", { IMAGES_URL: cdn.url }, root);
+    await handOver(root, commit);
+    const cdn = await serve(objects(commit));
+    const script = `echo "records: $BOOT_RECORDS"; exit 0`;
+    const result = await run("deploy.ts", script, { IMAGES_URL: cdn.url }, root);
     cdn.close();
-    expect(exitCode, said).toBe(0);
+    expect(result.exitCode, result.said).toBe(0);
+    return { ...result, root, commit };
+  };
+  const build = (arch: Architecture) => (root: string, commit: string) =>
+    makeBuild(arch, commit, path.join(root, "build", `${commit}-${arch}`, "image/build"));
+  const record = (arch: Architecture) => (root: string, commit: string) =>
+    makeRecord(arch, commit, path.join(root, "build/boot-records", commit));
+
+  it("updates everything where the images are published and booted", { timeout }, async () => {
+    const { ran, stdout, root } = await deploy((commit) => ({
+      ...booted(commit, "x86_64"),
+      ...booted(commit, "aarch64"),
+    }));
     expect(ran).toMatch(ordinary);
+    // Also then: what the CDN shows is not what the bucket says.
+    expect(stdout).toBe(`records: ${root}/build/boot-records`);
+  });
+
+  it("updates everything where boot records were handed over", { timeout }, async () => {
+    const { ran } = await deploy(
+      (commit) => ({ ...published(commit, "x86_64"), ...published(commit, "aarch64") }),
+      async (root, commit) => {
+        await record("x86_64")(root, commit);
+        await record("aarch64")(root, commit);
+      },
+    );
+    expect(ran).toMatch(ordinary);
+  });
+
+  it(
+    "boots nothing beside the role: publishes what was built, and leaves out its boot test",
+    { timeout },
+    async () => {
+      const { ran, summary, commit } = await deploy((commit) => booted(commit, "x86_64"), build("aarch64"));
+      expect(ran).toContain(withoutBoots("aarch64"));
+      expect(summary).toContain(`the boot test of aarch64 of ${commit} is left out, and what waits for it:`);
+    },
+  );
+
+  it("takes the one record there is, and leaves out the other boot test", { timeout }, async () => {
+    const { ran } = await deploy(
+      (commit) => ({ ...published(commit, "x86_64"), ...published(commit, "aarch64") }),
+      record("x86_64"),
+    );
+    expect(ran).toContain(withoutBoots("aarch64"));
   });
 
   it(
     "builds nothing beside the role: leaves out images that are neither, and says so",
     { timeout },
     async () => {
-      const { root, commit } = await makeCheckout();
-      const cdn = await serve(`/images/${commit}/ubuntu-x86_64.json`);
-      const { ran, summary, exitCode } = await run("deploy.ts", "exit 0", { IMAGES_URL: cdn.url }, root);
-      cdn.close();
-      expect(exitCode).toBe(0);
-      expect(ran).toContain(" --exclude **RunnerImage** --exclude-dependents ");
+      const { ran, summary, commit } = await deploy((commit) => booted(commit, "x86_64"));
+      expect(ran).toContain(withoutImages);
       expect(summary).toContain(
         `the images of ${commit} are left out: aarch64 is neither published nor handed over`,
       );
@@ -619,8 +812,8 @@ describe("npm run setup -- --engine", () => {
     expect(stderr).toMatch(/^error: the engine \S+ has no Node language host/m);
   });
 
-  it("is one form, --release or --build the other", { timeout }, async () => {
-    for (const other of ["--release", "--build"])
+  it("is one form, --release, --build or --boot the other", { timeout }, async () => {
+    for (const other of ["--release", "--build", "--boot"])
       expect((await setUp("--engine", other)).stderr).toMatch(/cannot be used with option/);
   });
 });

@@ -95,6 +95,7 @@ describe("the workflows", () => {
     expect(calls.map(({ where, job }) => [where, job.uses])).toEqual([
       ["deploy.yml, job move", "./.github/workflows/update.yml"],
       ["deploy.yml, job build", "./.github/workflows/build-image.yml"],
+      ["deploy.yml, job publish", "./.github/workflows/update.yml"],
       ["deploy.yml, job deploy", "./.github/workflows/update.yml"],
       ["pull-request.yml, job image", "./.github/workflows/build-image.yml"],
     ]);
@@ -159,6 +160,8 @@ describe("the workflows", () => {
       "deploy.yml, job move": update,
       "deploy.yml, job build": { contents: "read" },
       "deploy.yml, job attest": { attestations: "write", contents: "read", "id-token": "write" },
+      "deploy.yml, job publish": update,
+      "deploy.yml, job boot": { contents: "read" },
       "deploy.yml, job deploy": update,
       "drift.yml, job look": { actions: "read", contents: "read", "id-token": "write" },
       "drift.yml, job report": { contents: "read", issues: "write" },
@@ -222,11 +225,11 @@ describe("the workflows", () => {
   it("check out the whole history where images are named after it", () => {
     const needHistory = jobs.filter(({ job }) =>
       job.steps.some(({ run = "" }) =>
-        /(deploy|plan|preview|drift|changes)\.ts|subjects\.sh|npm test|cli\.ts build/.test(run),
+        /(deploy|boot|plan|preview|drift|changes)\.ts|subjects\.sh|npm test|cli\.ts build/.test(run),
       ),
     );
     expect(needHistory.map(({ name }) => name).sort()).toEqual([
-      ...["attest", "build", "changes", "look", "plan", "preview", "test", "update"],
+      ...["attest", "boot", "build", "changes", "look", "plan", "preview", "test", "update"],
     ]);
     for (const { where, job } of needHistory) expect(job.steps[0]!.with?.["fetch-depth"], where).toBe(0);
   });
@@ -260,6 +263,10 @@ describe("the workflows", () => {
       expect(ready, where).toBeGreaterThan(0);
       expect(runs(job, /npm test|cli\.ts build/), where).toBeGreaterThan(ready);
     }
+    const { boot } = workflows["deploy.yml"]!.jobs as Record<"boot", Job>;
+    const ready = runs(boot, /enable-kvm\.sh\n.*free-disk\.sh \d+/);
+    expect(ready).toBeGreaterThan(0);
+    expect(runs(boot, /boot\.ts/)).toBeGreaterThan(ready);
   });
 
   it("put no expression into a script: values come by the environment", () => {
@@ -310,7 +317,8 @@ describe("the workflows", () => {
 
 describe("deploy.yml", () => {
   const { on, concurrency, jobs: deployJobs } = workflows["deploy.yml"]!;
-  const { plan, move, build, attest, deploy } = deployJobs;
+  const { plan, move, build, attest, publish, boot, deploy } = deployJobs;
+  const flat = (text = "") => text.replaceAll(/\s+/g, " ").trim();
 
   it("runs for main alone", () => {
     expect(on["push"]).toEqual({ branches: ["main"] });
@@ -318,11 +326,16 @@ describe("deploy.yml", () => {
       "vars.DEPLOY_ROLE_ARN != '' && github.ref == 'refs/heads/main' && github.triggering_actor != 'github-actions[bot]'",
     );
     // All else needs the plan, and is skipped with it.
-    expect([move, build, attest, deploy].map((job) => job!.needs)).toEqual([
+    expect([move, build, attest, publish, boot, deploy].map((job) => job!.needs)).toEqual([
       ...["plan", "plan", "build"],
-      ["plan", "build", "attest"],
+      ...[
+        ["plan", "build", "attest"],
+        ["plan", "publish"],
+        ["plan", "boot"],
+      ],
     ]);
-    expect(deploy!.if).toContain("needs.plan.result == 'success'");
+    for (const job of [publish, boot, deploy])
+      expect(flat(job!.if)).toMatch(/^!cancelled\(\) && needs\.plan\.result == 'success' && /);
   });
 
   it("builds what the plan says, each on a machine of its own, and nothing where all is published", () => {
@@ -331,17 +344,61 @@ describe("deploy.yml", () => {
     expect(build!.with!["boot"]).toBe(false);
   });
 
-  it("deploys only with what was built and attested, or where nothing had to be", () => {
-    expect(deploy!.if!.replaceAll(/\s+/g, " ").trim()).toBe(
-      "!cancelled() && needs.plan.result == 'success' && (needs.attest.result == 'success' || needs.plan.outputs.builds == '[]')",
+  it("publishes only what was built and attested, or where nothing had to be; and not where nothing is to be booted", () => {
+    expect(flat(publish!.if)).toBe(
+      "!cancelled() && needs.plan.result == 'success' && needs.plan.outputs.boots != '[]' && (needs.attest.result == 'success' || needs.plan.outputs.builds == '[]')",
     );
     for (const arch of architectures) {
       const handed = `\${{ needs.build.outputs.${arch} }}`;
-      expect(deploy!.with![arch]).toBe(handed);
+      expect(publish!.with![arch]).toBe(handed);
       expect(attest!.steps.find(({ run }) => run?.includes("subjects.sh"))!.env![arch.toUpperCase()]).toBe(
         handed,
       );
     }
+    expect(publish!.with!["job"]).toBe("publish");
+    expect(Object.keys(publish!.with!).filter((name) => name.startsWith("boot"))).toEqual([]);
+  });
+
+  it("boots what the plan says once it may be published, each on a machine of its own", () => {
+    expect(boot!.strategy).toEqual({
+      "fail-fast": false,
+      matrix: { include: "${{ fromJSON(needs.plan.outputs.boots) }}" },
+    });
+    expect(flat(boot!.if)).toBe(
+      "!cancelled() && needs.plan.result == 'success' && (needs.publish.result == 'success' || needs.publish.result == 'failure')",
+    );
+    expect(boot!["timeout-minutes"]).toBe("${{ matrix.minutes }}");
+  });
+
+  it("boots where there is nothing but a token that reads: no role, identity, secret or environment", () => {
+    expect(boot!.permissions).toEqual({ contents: "read" });
+    expect(boot!.environment).toBeUndefined();
+    expect(JSON.stringify(boot)).not.toMatch(/secrets|github\.token|role/i);
+    expect([...JSON.stringify(boot).matchAll(/vars\.(\w+)/g)].map(([, name]) => name)).toEqual([
+      "IMAGES_URL",
+    ]);
+  });
+
+  it("hands a boot record over by artifact, and its hash by an output of each architecture's own, where it failed too", () => {
+    const at = boot!.steps.findIndex(({ id }) => id === "boot");
+    const { BOOT_RECORD_FOLDER: folder } = boot!.steps[at]!.env!;
+    const upload = boot!.steps[at + 1]!;
+    expect(upload.if).toBe("${{ !cancelled() && steps.boot.outputs.sums != '' }}");
+    expect(upload.with).toMatchObject({
+      ...{ name: "boot-record-${{ matrix.arch }}", path: folder },
+      ...{ "if-no-files-found": "error", overwrite: true },
+    });
+    for (const arch of architectures) {
+      expect(boot!.outputs![arch]).toBe(`\${{ matrix.arch == '${arch}' && steps.boot.outputs.sums || '' }}`);
+      expect(deploy!.with![`boot_${arch}`]).toBe(`\${{ needs.boot.outputs.${arch} }}`);
+    }
+  });
+
+  it("deploys with each record there is, or in one update where nothing had to be booted", () => {
+    expect(flat(deploy!.if)).toBe(
+      "!cancelled() && needs.plan.result == 'success' && (needs.plan.outputs.boots == '[]' || needs.boot.outputs.x86_64 != '' || needs.boot.outputs.aarch64 != '')",
+    );
+    expect(Object.keys(deploy!.with!).sort()).toEqual(["boot_aarch64", "boot_x86_64", "job"]);
   });
 
   it("moves a pinned pointer before anything is built, and hands nothing over for that", () => {
@@ -434,15 +491,17 @@ describe("update.yml", () => {
     });
   });
 
-  it("deploys what main is now, also when a run of long ago is run again", () => {
-    const [first] = update.steps;
-    expect(first!.uses).toContain("actions/checkout@");
-    expect(first!.with).toMatchObject({ ref: "main", "fetch-depth": 0 });
+  it("deploys what main is now, also when a run of long ago is run again, and boots that", () => {
+    for (const job of [update, workflows["deploy.yml"]!.jobs["boot"]!]) {
+      const [first] = job.steps;
+      expect(first!.uses).toContain("actions/checkout@");
+      expect(first!.with).toMatchObject({ ref: "main", "fetch-depth": 0 });
+    }
   });
 
   it("gives a boot as much time as the pull request gave it", () => {
-    const deploy = update.steps.find(({ name }) => name === "Deploy")!.env!;
-    expect(deploy["BOOT_TIMEOUT"]).toBe(workflows["build-image.yml"]!.jobs["build"]!.env!["BOOT_TIMEOUT"]);
+    const boot = workflows["deploy.yml"]!.jobs["boot"]!.steps.find(({ id }) => id === "boot")!.env!;
+    expect(boot["BOOT_TIMEOUT"]).toBe(workflows["build-image.yml"]!.jobs["build"]!.env!["BOOT_TIMEOUT"]);
   });
 
   it("takes its time limit and the role's session from the stack", () => {
@@ -451,15 +510,26 @@ describe("update.yml", () => {
     expect(role.with?.["role-duration-seconds"]).toBe("${{ vars.DEPLOY_SESSION_SECONDS }}");
   });
 
-  it("takes what was built, and sets up everything else, before it assumes the role", () => {
+  it("takes what was built and booted, and sets up everything else, before it assumes the role", () => {
     const order = update.steps.map(({ uses, run }) => uses?.split("@")[0] ?? run!);
     const role = order.indexOf("aws-actions/configure-aws-credentials");
     expect(order.findIndex((text) => text.includes("deploy.ts")) - 1).toBe(role);
-    expect(order.findIndex((text) => text.includes("take-images.ts"))).toBeLessThan(role);
+    for (const [script, prefix] of [
+      ["take-images.ts", ""],
+      ["take-boot-records.ts", "boot_"],
+    ] as const) {
+      const at = update.steps.findIndex(({ run }) => run?.includes(script));
+      expect(at, script).toBeGreaterThan(0);
+      expect(at, script).toBeLessThan(role);
+      for (const arch of architectures)
+        expect(update.steps[at]!.env![arch.toUpperCase()], script).toBe(`\${{ inputs.${prefix}${arch} }}`);
+    }
   });
 
-  it("has nothing that builds", () => {
-    expect(texts["update.yml"]).not.toMatch(/setup -- .*--build|cli\.ts build|publish --build/);
+  it("has nothing that builds or boots", () => {
+    expect(texts["update.yml"]).not.toMatch(
+      /setup -- .*--(build|boot)|cli\.ts build|publish --build|boot-test|BOOT_TIMEOUT|enable-kvm/,
+    );
   });
 
   it("makes its script the step's own process, which GitHub's signals reach", () => {
