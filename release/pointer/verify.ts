@@ -132,7 +132,7 @@ async function proveDisk(store: BucketReader, { commit, arch, compressed }: Mani
     return [`${key} has ${disk.bytes} bytes, the manifest says ${compressed.bytes}`];
   if (compressed.crc32 !== undefined && disk.crc32 !== compressed.crc32)
     return [
-      `${key} was replaced by another of the same size: its CRC32 is ${disk.crc32 ?? "not known"}, the manifest says ${compressed.crc32}`,
+      `${key} is not what was published: its CRC32 is ${disk.crc32 ?? "not known"}, the manifest says ${compressed.crc32}`,
     ];
   return [];
 }
