@@ -29,7 +29,10 @@ const common = {
     .regex(/^[0-9a-f]{40}$/, "must be 40 lowercase hex characters: the full hash of a published commit")
     .optional(),
   architectures: z
-    .array(z.enum(architectures, { error: `may hold only ${architectures.join(", ")}` }))
+    .array(
+      z.enum(architectures, { error: `may hold only ${architectures.join(", ")}` }),
+      `must be a list of ${architectures.join(", ")}`,
+    )
     .min(1, "must name at least one architecture")
     .refine((list) => new Set(list).size === list.length, "names an architecture twice"),
   base: oneOf("ubuntu", "debian"),
@@ -71,7 +74,7 @@ const bucketName = text(
 const aws = {
   bucket: bucketName,
   domain: text(
-    /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/,
+    /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/,
     "must be a domain name like images.example.com",
   ).optional(),
   zone: text(
@@ -396,7 +399,7 @@ function readCdn(given: Given<"aws">, account: string): CdnConfig {
   }
   if (certificate !== undefined && certificate.split(":")[4] !== account) {
     throw new UserError(
-      `config ${project}:certificate must be of the account ${account} (aws:allowedAccountIds), but it is ${JSON.stringify(certificate)}; ${howToSet("certificate")}`,
+      `config ${project}:certificate must be of the account ${account} (aws:allowedAccountIds), but it is ${quoted(certificate)}; ${howToSet("certificate")}`,
     );
   }
   return { kind: "own", domain, zone, certificate, accessLogBucket };
@@ -448,18 +451,33 @@ function qualified(key: string): string {
 }
 
 function shown(value: unknown): string {
-  return value === undefined || value === "" ? "it is missing" : `it is ${JSON.stringify(value)}`;
+  return value === undefined || value === "" ? "it is missing" : `it is ${quoted(value)}`;
+}
+
+/** Characters of a value that a message quotes: more than any that is right, but for a signer's key. */
+const quotedLength = 120;
+
+/** A value as JSON on one line, without what a terminal or a log would act on; of a long one the beginning. */
+function quoted(value: unknown): string {
+  const text = JSON.stringify(value).replaceAll(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
+  return text.length <= quotedLength ? text : `${text.slice(0, quotedLength)}… (${text.length} characters)`;
 }
 
 /** A schema's complaint as one line. */
 function explain(issue: z.core.$ZodIssue, given: Record<string, unknown>): UserError {
   if (issue.code === "unrecognized_keys") {
-    const key = issue.keys[0]!;
+    const [key] = issue.keys as [string];
     const known = schema.options.flatMap((option) => Object.keys(option.shape));
+    const isPlain = /^[\w.-]{1,60}$/.test(key);
     const why = known.includes(key)
-      ? `config ${project}:${key} is not for the store ${JSON.stringify(given["store"])}`
-      : `unknown config key ${project}:${key} (known: ${[...new Set(known)].join(", ")})`;
-    return new UserError(`${why}; remove it: pulumi config rm ${key}`);
+      ? `config ${project}:${key} is not for the store ${quoted(given["store"])}`
+      : `unknown config key ${isPlain ? `${project}:${key}` : quoted(`${project}:${key}`)} (known: ${[...new Set(known)].join(", ")})`;
+    return new UserError(
+      `${why}; remove it: ${isPlain ? `pulumi config rm ${key}` : "edit the stack's file"}`,
+    );
   }
   const key = String(issue.path[0]);
   const value = given[key];

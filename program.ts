@@ -59,8 +59,14 @@ async function deploy(root: string): Promise<Outputs> {
   for (const problem of move.warnings) await pulumi.log.warn(problem);
   if (pulumi.runtime.isDryRun()) {
     const { architectures } = config;
-    const lines = await billOf(store, move, { architectures, calendar, now: new Date() });
-    for (const line of lines) await pulumi.log.info(`${billMark}${line}`);
+    try {
+      const lines = await billOf(store, move, { architectures, calendar, now: new Date() });
+      for (const line of lines) await pulumi.log.info(`${billMark}${line}`);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      // What is live may be damaged, and is what a rollback gets away from.
+      await pulumi.log.warn(`what the move does to the fleet is not known: ${error.message}`);
+    }
   }
 
   const { url, environment: where, ready, ...provisioned } = await place(config.store);

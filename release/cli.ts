@@ -165,12 +165,15 @@ verb(
   "verify",
   "Prove that a commit's image could go live: all objects, sizes, hashes, who built it, boot tests, the runner's age.",
 )
-  .option("--deep", "read every object to its end, the disk included", false)
+  .option("--deep", "read every object to its end, the disk included, from the store and from the CDN", false)
   .addOption(commitOption().makeOptionMandatory())
   .addOption(architecturesOption())
   .addOption(bucketOption())
+  .addOption(urlOption())
   .addHelpText("after", example("verify --commit <commit> --architectures x86_64 --bucket images"))
-  .action(async ({ bucket, commit, architectures, deep }: VerifyOptions) => {
+  .action(async ({ bucket, commit, architectures, url, deep }: VerifyOptions) => {
+    if (deep && url === undefined)
+      throw new UserError("verify --deep reads what hosts get, too: name the CDN's URL (--url)");
     const [{ openStore }, { prove }] = await Promise.all([
       import("./store/store.js"),
       import("./pointer/verify.js"),
@@ -179,10 +182,11 @@ verb(
     const context = { calendar, trust: readTrust(process.env), now: new Date() };
     const { warnings, origins, ...proof } = await prove(store, commit, architectures, context);
     const damage = deep
-      ? await (await import("./build/damage.js")).findDamage(store, commit, architectures)
+      ? await (await import("./build/damage.js")).findDamage(store, url!, commit, architectures)
       : [];
-    const problems = [...proof.problems, ...damage];
-    print({ commit, architectures, problems, warnings, origins });
+    // What is damaged in the store is found by both.
+    const problems = [...new Set([...proof.problems, ...damage])];
+    print({ commit, architectures, problems, warnings, unproven: deep ? [] : proof.unproven, origins });
     if (problems.length > 0) throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
   });
 
@@ -278,6 +282,7 @@ interface BootTestOptions extends StoreOptions, Pick<BuildOptions, "arch" | "acc
 }
 interface VerifyOptions extends StoreOptions, SetOptions {
   commit: string;
+  url?: string;
   deep: boolean;
 }
 interface DiffOptions extends Partial<StoreOptions> {

@@ -3,8 +3,10 @@ import { createWriteStream } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { crc32 } from "node:zlib";
 import { execa, type ExecaError } from "execa";
 import { UserError } from "../process/errors.js";
+import { crc32Text } from "../process/hash.js";
 import { cancellation } from "../process/run.js";
 
 /**
@@ -24,10 +26,10 @@ export interface Digest {
   sha256: string;
 }
 
-/** A disk, and its compressed form. */
+/** A disk, and its compressed form with the CRC32 that a store keeps of it (ObjectFacts). */
 export interface Digests {
   disk: Digest;
-  compressed: Digest;
+  compressed: Digest & { crc32: string };
 }
 
 /** The compressed form of a disk as a stream, and what passed through once it has ended. */
@@ -123,16 +125,18 @@ export async function measureCompressed(
 function measure() {
   const hash = createHash("sha256");
   let bytes = 0;
+  let sum = 0;
   return {
     async *through(chunks: AsyncIterable<Buffer>, report?: (bytes: number) => void): AsyncGenerator<Buffer> {
       for await (const chunk of chunks) {
         hash.update(chunk);
+        sum = crc32(chunk, sum);
         bytes += chunk.length;
         report?.(bytes);
         yield chunk;
       }
     },
-    digest: (): Digest => ({ bytes, sha256: hash.digest("hex") }),
+    digest: () => ({ bytes, sha256: hash.digest("hex"), crc32: crc32Text(sum) }),
   };
 }
 

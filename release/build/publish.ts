@@ -303,13 +303,19 @@ async function describe(
   facts: BuildFacts,
   sbom: string,
 ): Promise<Manifest> {
+  const crc32 = await keptCrc32(store, keys.disk(commit, arch), compressed);
   await store.create(keys.diskSha256(commit, arch), `${disk.sha256}\n`);
   await store.create(keys.sbom(commit, arch), sbom);
   const record: Manifest = {
     schema: 1,
     commit,
     arch,
-    compressed: { key: keys.disk(commit, arch), bytes: compressed.bytes, sha256: compressed.sha256 },
+    compressed: {
+      key: keys.disk(commit, arch),
+      bytes: compressed.bytes,
+      sha256: compressed.sha256,
+      ...(crc32 !== null && { crc32 }),
+    },
     disk: { bytes: disk.bytes, sha256: disk.sha256 },
     sbom: {
       key: keys.sbom(commit, arch),
@@ -322,6 +328,23 @@ async function describe(
   const result = await createManifest(store, record);
   await store.abortUnfinishedUploads(keys.disk(commit, arch));
   return result;
+}
+
+/**
+ * What the store's CRC32 of a disk has to be from now on, compared with that of the bytes which passed through here.
+ * @returns null where the store keeps none
+ */
+async function keptCrc32(
+  store: S3Store,
+  key: string,
+  { crc32 }: Digests["compressed"],
+): Promise<string | null> {
+  const stored = await store.head(key);
+  if (stored === null || (stored.crc32 ?? crc32) !== crc32)
+    throw new UserError(
+      `${key} in ${store.where} is not what the store says it is (CRC32 ${crc32}, and it says ${stored?.crc32 ?? "nothing"}), and stays: commit a change of image/ to get another image`,
+    );
+  return stored.crc32;
 }
 
 /** The manifest that is stored: ours, or the one another publisher of the same disk wrote at the same time. */

@@ -42,7 +42,7 @@ export async function planMove(
 ): Promise<Move> {
   const { newest, pinned, architectures, calendar, trust, now = new Date() } = given;
   const commit = pinned ?? newest;
-  const [stored, { problems, lasting, warnings }] = await Promise.all([
+  const [stored, { problems, lasting, warnings, unproven }] = await Promise.all([
     readPointer(store),
     prove(store, commit, architectures, { calendar, trust, now }),
   ]);
@@ -64,7 +64,8 @@ export async function planMove(
     seq: nextSeq(stored, commit),
     needsBuild: pinned === undefined && problems.length > 0,
     isFirst: stored.head === null && (await store.list(keys.imagesPrefix(newest))).length === 0,
-    warnings: [...(isLive ? problems : []), ...warnings].map(
+    // What is live is told nothing that would be told every day.
+    warnings: [...(isLive ? problems : unproven), ...warnings].map(
       (line) => `the ${isLive ? "live " : ""}image ${commit}: ${line}`,
     ),
   };

@@ -33,8 +33,11 @@ export async function promote(
   context: Omit<ProofContext, "now">,
 ): Promise<PromoteResult> {
   const { commit, architectures, url } = request;
-  const { problems, warnings } = await prove(store, commit, architectures, { ...context, now: new Date() });
-  for (const warning of warnings) say(`warning: ${commit}: ${warning}`);
+  const { problems, warnings, unproven } = await prove(store, commit, architectures, {
+    ...context,
+    now: new Date(),
+  });
+  for (const warning of [...warnings, ...unproven]) say(`warning: ${commit}: ${warning}`);
   if (problems.length > 0) throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
   const entry = await claim(store, request);
   say(`move ${entry.seq}: latest now names ${commit}, before ${entry.previous ?? "nothing"}`);

@@ -2,8 +2,9 @@ import { createHash } from "node:crypto";
 import { originText, proveOrigin } from "../attest/origin.js";
 import type { Trust } from "../attest/signer.js";
 import { imageName, keys, type Architecture } from "../store/keys.js";
+import { printable } from "../process/progress.js";
 import { bootRecord, manifest, type BuildFacts, type Manifest } from "../store/records.js";
-import { parseJson, type BucketReader } from "../store/store.js";
+import { DamagedError, parseJson, type BucketReader } from "../store/store.js";
 import { standing, usabilityText, type RunnerCalendar } from "./runner-releases.js";
 
 /** What a proof needs beside the store. */
@@ -22,6 +23,8 @@ export interface Proof {
   lasting: string[];
   /** What does not stop it, and has to be known. */
   warnings: string[];
+  /** What only reading the disk would show (`verify --deep`). */
+  unproven: string[];
   /** Who built it, where a trust was given. */
   origins: string[];
 }
@@ -37,10 +40,13 @@ export async function prove(
   context: ProofContext,
 ): Promise<Proof> {
   const published = await store.list(keys.imagesPrefix(commit));
-  if (published.length === 0) return unproven(`image ${commit} was never published`);
+  if (published.length === 0) return refuted(`image ${commit} was never published`);
   const proofs = await Promise.all(
     architectures.map(async (arch) => {
-      const proof = await proveOne(store, commit, arch, published, context);
+      const proof = await proveOne(store, commit, arch, published, context).catch((error: unknown) => {
+        if (!(error instanceof DamagedError)) throw error;
+        return { ...refuted(error.message), lasting: [error.message] };
+      });
       return mapProof(proof, (line) => `${arch}: ${line}`);
     }),
   );
@@ -48,20 +54,22 @@ export async function prove(
     problems: proofs.flatMap(({ problems }) => problems),
     lasting: proofs.flatMap(({ lasting }) => lasting),
     warnings: proofs.flatMap(({ warnings }) => warnings),
+    unproven: proofs.flatMap(({ unproven }) => unproven),
     origins: proofs.flatMap(({ origins }) => origins),
   };
 }
 
-function unproven(...problems: string[]): Proof {
-  return { problems, lasting: [], warnings: [], origins: [] };
+function refuted(problem: string): Proof {
+  return { problems: [problem], lasting: [], warnings: [], unproven: [], origins: [] };
 }
 
-function mapProof({ problems, lasting, warnings, origins }: Proof, change: (line: string) => string): Proof {
+function mapProof(proof: Proof, change: (line: string) => string): Proof {
   return {
-    problems: problems.map(change),
-    lasting: lasting.map(change),
-    warnings: warnings.map(change),
-    origins,
+    problems: proof.problems.map(change),
+    lasting: proof.lasting.map(change),
+    warnings: proof.warnings.map(change),
+    unproven: proof.unproven.map(change),
+    origins: proof.origins,
   };
 }
 
@@ -73,20 +81,20 @@ async function proveOne(
   context: ProofContext,
 ): Promise<Proof> {
   const manifestKey = keys.manifest(commit, arch);
-  const stored = await store.get(manifestKey);
-  if (stored === null) {
+  const record = await store.get(manifestKey);
+  if (record === null) {
     const begun = [keys.disk(commit, arch), keys.diskSha256(commit, arch)].some((key) =>
       published.includes(key),
     );
-    return unproven(
+    return refuted(
       begun
         ? `publishing did not finish (${manifestKey} is missing): publish it again`
         : "not published for this architecture",
     );
   }
-  const found = parseJson(stored.text, manifest);
-  if (found?.commit !== commit || found.arch !== arch)
-    return unproven(`${manifestKey} is not a valid manifest of it`);
+  const found = parseJson(record.text, manifest);
+  if (found?.commit !== commit || found.arch !== arch || found.build.arch !== arch)
+    return refuted(`${manifestKey} is not a valid manifest of it`);
 
   const subject = { commit, arch, sha256: found.disk.sha256 };
   const [disk, sha256, sbom, boot, runner, origin] = await Promise.all([
@@ -97,22 +105,35 @@ async function proveOne(
     proveRunner(found.build.runner, context),
     proveOrigin(store, subject, context.trust, context.now),
   ]);
-  // What is published stays, so what nobody trusts to have been built from this commit stands in the way of what would be.
-  const lasting = [...(origin.problem === null ? [] : [origin.problem]), ...runner.lasting];
+  // With its manifest an image is published, and stays: publishing again writes nothing.
+  const stored = [...disk, ...sha256, ...sbom, ...(origin.problem === null ? [] : [origin.problem])];
   return {
-    problems: [...disk, ...sha256, ...sbom, ...boot, ...lasting],
-    lasting,
+    problems: [...stored, ...boot, ...runner.lasting],
+    lasting: [...stored, ...runner.lasting],
     warnings: [...(origin.warning === null ? [] : [origin.warning]), ...runner.warnings],
+    unproven: found.compressed.crc32 === undefined ? [unseen] : [],
     origins: context.trust === null ? [] : [originText(subject, origin)],
   };
 }
 
+/** Of manifests that were written before they had a CRC32, or in a store that keeps none. */
+const unseen =
+  "its manifest has no CRC32, so another disk of the same size would not be seen without reading it (npm run release -- verify --deep)";
+
+/** A HEAD shows what anybody changed through the store, by mistake or a fault; who means to can find a CRC32's like, and no sha256's. */
 async function proveDisk(store: BucketReader, { commit, arch, compressed }: Manifest): Promise<string[]> {
   const key = keys.disk(commit, arch);
   const disk = await store.head(key);
   if (disk === null) return [`${key} is missing`];
+  if (disk.archive !== null) return [`${key} is archived (${disk.archive}), and hosts cannot read it`];
+  if (disk.encoding !== null)
+    return [`${key} has the Content-Encoding ${printable(disk.encoding)}, and hosts expect none`];
   if (disk.bytes !== compressed.bytes)
     return [`${key} has ${disk.bytes} bytes, the manifest says ${compressed.bytes}`];
+  if (compressed.crc32 !== undefined && disk.crc32 !== compressed.crc32)
+    return [
+      `${key} is not what was published: its CRC32 is ${disk.crc32 ?? "not known"}, the manifest says ${compressed.crc32}`,
+    ];
   return [];
 }
 

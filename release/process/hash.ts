@@ -1,13 +1,24 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
+import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { cancellation } from "./run.js";
 
 /** Hex sha256 of a file. */
 export async function sha256File(file: string): Promise<string> {
+  return sha256Stream(createReadStream(file, { highWaterMark: 1024 * 1024 }));
+}
+
+/** Hex sha256 of a stream, read to its end. */
+export async function sha256Stream(stream: Readable): Promise<string> {
   const hash = createHash("sha256");
-  await pipeline(createReadStream(file, { highWaterMark: 1024 * 1024 }), hash, {
-    signal: cancellation.signal,
-  });
+  await pipeline(stream, hash, { signal: cancellation.signal });
   return hash.digest("hex");
+}
+
+/** A CRC32 as S3 writes it: base64 of the number's big-endian bytes. */
+export function crc32Text(sum: number): string {
+  const number = Buffer.alloc(4);
+  number.writeUInt32BE(sum);
+  return number.toString("base64");
 }

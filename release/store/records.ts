@@ -50,8 +50,11 @@ export const manifest = z.object({
   schema: z.literal(1),
   commit,
   arch: z.enum(architectures),
-  /** The object hosts download: size in bytes and sha256 of the compressed file. */
-  compressed: z.object({ key: z.string(), bytes, sha256 }),
+  /**
+   * The object hosts download: size in bytes, sha256, and what the store's CRC32 of the whole of it has to be (base64), which a HEAD
+   * tells. Images published before there was one have none, nor has one in a store that keeps none.
+   */
+  compressed: z.object({ key: z.string(), bytes, sha256, crc32: z.string().optional() }),
   /** The qcow2 inside it. */
   disk: z.object({ bytes, sha256 }),
   /** The bill of materials; images published before there were any have none. */

@@ -34,9 +34,10 @@ const noCredentials = new Set(["CredentialsProviderError", "TokenProviderError"]
 /**
  * An error of a request to the store as the one line a person can act on.
  * @param where the bucket and its server, e.g. `bucket "images" at http://127.0.0.1:9000`
+ * @param key the object, where one was read
  * @returns anything unknown as it was: it is a bug and keeps its stack
  */
-export function explainStoreError(error: unknown, where: string): unknown {
+export function explainStoreError(error: unknown, where: string, key?: string): unknown {
   if (error instanceof UserError || !(error instanceof Error)) return error;
   const failure = error as Failure;
   const status = failure.$metadata?.httpStatusCode;
@@ -50,7 +51,9 @@ export function explainStoreError(error: unknown, where: string): unknown {
   if (credentials !== null) return credentials;
   if (status === 403)
     return user(
-      `${where} denies this to the credentials in use (${name}): they need to list, read and write it`,
+      key === undefined
+        ? `${where} denies this to the credentials in use (${name}): they need to list, read and write it`
+        : `${key} in ${where} is denied to the credentials in use (${name}): they need to read it`,
     );
   if (status === 301 || name === "AuthorizationHeaderMalformed" || name === "PermanentRedirect")
     return user(`${where} is in another region: set AWS_REGION to the bucket's own`);
@@ -58,7 +61,9 @@ export function explainStoreError(error: unknown, where: string): unknown {
     return user(`${where} cannot be reached (${cause}): is it running, and AWS_ENDPOINT_URL_S3 right?`);
   if (status === 507) return user(`${where} is full: free some space there`);
   if (status !== undefined && status >= 500)
-    return user(`${where} answers ${status} (${name}): try again later`);
+    return user(
+      `${where} answers ${status} (${name})${key === undefined ? "" : ` for ${key}`}: try again later`,
+    );
   return error;
 }
 

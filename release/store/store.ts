@@ -4,6 +4,7 @@ import {
   AbortMultipartUploadCommand,
   GetObjectCommand,
   HeadObjectCommand,
+  type HeadObjectCommandOutput,
   ListMultipartUploadsCommand,
   paginateListObjectsV2,
   PutObjectCommand,
@@ -13,6 +14,7 @@ import { Upload } from "@aws-sdk/lib-storage";
 import pRetry from "p-retry";
 import type { z } from "zod";
 import { UserError } from "../process/errors.js";
+import { crc32Text } from "../process/hash.js";
 import { objectHeaders } from "./headers.js";
 import { explainStoreError, isChecksumMismatch, statusOf } from "./store-errors.js";
 
@@ -21,6 +23,10 @@ export interface ObjectFacts {
   bytes: number;
   /** base64 of the CRC32 of the whole object; null where the store keeps none. */
   crc32: string | null;
+  /** How it is encoded on its way to the hosts, e.g. "gzip"; null: as it is. */
+  encoding: string | null;
+  /** The archive it was moved to, from where nobody can read it, e.g. "GLACIER"; null: it can be read. */
+  archive: string | null;
   metadata: Record<string, string>;
 }
 
@@ -72,7 +78,7 @@ export class ConflictError extends UserError {
   }
 }
 
-/** An object is not any more what it was stored as. */
+/** An object cannot be read as what it was stored as. */
 export class DamagedError extends UserError {}
 
 /** An upload came to nothing and may be repeated: S3 asks for that (409), or the server lost the object although it said 200. */
@@ -161,11 +167,15 @@ export class S3Store implements Store {
   async head(key: string): Promise<ObjectFacts | null> {
     const found = await this.#orMissing(
       this.#client.send(new HeadObjectCommand({ Bucket: this.#bucket, Key: key, ChecksumMode: "ENABLED" })),
+      key,
     );
     if (found === null) return null;
     return {
       bytes: found.ContentLength ?? 0,
+      // https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
       crc32: found.ChecksumType === "COMPOSITE" ? null : (found.ChecksumCRC32 ?? null),
+      encoding: found.ContentEncoding ?? null,
+      archive: archiveOf(found),
       metadata: found.Metadata ?? {},
     };
   }
@@ -173,6 +183,7 @@ export class S3Store implements Store {
   async get(key: string): Promise<StoredText | null> {
     const found = await this.#orMissing(
       this.#client.send(new GetObjectCommand({ Bucket: this.#bucket, Key: key })),
+      key,
     );
     if (found === null) return null;
     const text = await found.Body?.transformToString().catch((error: unknown) => {
@@ -253,7 +264,7 @@ export class S3Store implements Store {
     return this.#explained(async () => {
       const { Body } = await this.#client.send(new GetObjectCommand({ Bucket: this.#bucket, Key: key }));
       return Body as Readable;
-    });
+    }, key);
   }
 
   /** Ends what killed uploads to `key` left behind. Only for a key whose object is there: such uploads cannot complete. */
@@ -298,7 +309,7 @@ export class S3Store implements Store {
   }
 
   /** The answer, or null for a missing object. A missing bucket is an error, which openStore() finds first. */
-  async #orMissing<T>(answer: Promise<T>): Promise<T | null> {
+  async #orMissing<T>(answer: Promise<T>, key?: string): Promise<T | null> {
     return this.#explained(async () => {
       try {
         return await answer;
@@ -306,14 +317,17 @@ export class S3Store implements Store {
         if (statusOf(error) === 404 && !isMissingBucket(error)) return null;
         throw error;
       }
-    });
+    }, key);
   }
 
-  async #explained<T>(work: () => Promise<T>): Promise<T> {
+  /** @param key what is read, for messages */
+  async #explained<T>(work: () => Promise<T>, key?: string): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      throw explainStoreError(error, this.where);
+      if (key !== undefined && isArchived(error))
+        throw new DamagedError(`${key} in ${this.where} is archived: restore it before it can be read`);
+      throw explainStoreError(error, this.where, key);
     }
   }
 }
@@ -331,13 +345,22 @@ function checksummed(body: AsyncIterable<Buffer>) {
       }
     })(),
     bytes: () => bytes,
-    /** base64 of the number as big-endian bytes, as S3 writes it. */
-    crc32: () => {
-      const number = Buffer.alloc(4);
-      number.writeUInt32BE(sum);
-      return number.toString("base64");
-    },
+    crc32: () => crc32Text(sum),
   };
+}
+
+/**
+ * Where an object lies that a GET cannot reach, unless a copy of it was restored for a while:
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+ */
+function archiveOf({ StorageClass, ArchiveStatus, Restore }: HeadObjectCommandOutput): string | null {
+  if (Restore?.includes('ongoing-request="false"')) return null;
+  if (StorageClass === "GLACIER" || StorageClass === "DEEP_ARCHIVE") return StorageClass;
+  return ArchiveStatus ?? null;
+}
+
+function isArchived(error: unknown): boolean {
+  return error instanceof Error && error.name === "InvalidObjectState";
 }
 
 /** The upload was ended by another publisher, who has stored the object (abortUnfinishedUploads). */

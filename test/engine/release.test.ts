@@ -1,15 +1,18 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
+import { gzipSync } from "node:zlib";
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { checkout } from "../../local/paths.js";
 import { bootRecordFile, takeBootRecord } from "../../release/boot/hand-over.js";
 import { buildDirectory } from "../../release/build/build.js";
+import { findDamage } from "../../release/build/damage.js";
+import { uploadDisk } from "../../release/build/publish.js";
 import { readComponents } from "../../release/inspect/sbom.js";
 import { keys } from "../../release/store/keys.js";
 import { runnerReleasesFile } from "../../release/pointer/runner-releases.js";
@@ -97,6 +100,10 @@ function result(run: { stdout: string }): Record<string, unknown> {
   return JSON.parse(run.stdout) as Record<string, unknown>;
 }
 
+async function manifestOf(commit: string): Promise<Manifest> {
+  return JSON.parse((await store.get(keys.manifest(commit, arch)))!.text) as Manifest;
+}
+
 async function isStored(key: string): Promise<boolean> {
   return (await store.head(key)) !== null;
 }
@@ -120,7 +127,9 @@ describe("publish", () => {
       { kind: "deb", name: "dash", version: "0.5.12-2" },
       { kind: "generic", name: "fixture-runner", version: "0.0.0" },
     ]);
-    const { sbom: named } = JSON.parse((await store.get(keys.manifest(commit, arch)))!.text) as Manifest;
+    const { sbom: named, compressed } = await manifestOf(commit);
+    expect(compressed.crc32).toMatch(/^[\w+/]{6}==$/);
+    expect(compressed.crc32).toBe((await store.head(keys.disk(commit, arch)))!.crc32);
     expect(named).toEqual({
       key: keys.sbom(commit, arch),
       bytes: sbom.length,
@@ -137,6 +146,7 @@ describe("publish", () => {
     await putBuilt(commit);
     const first = await release("publish", { COMMIT: commit });
     const sbom = (await store.get(keys.sbom(commit, arch)))!.text;
+    const { compressed } = await manifestOf(commit);
     await s3.delete(keys.manifest(commit, arch), keys.diskSha256(commit, arch), keys.sbom(commit, arch));
     await rm(path.join(root, "build"), { recursive: true });
     const second = await release("publish", { COMMIT: commit }, "--build");
@@ -148,6 +158,7 @@ describe("publish", () => {
     expect(await s3.keys(keys.imagesPrefix(commit))).toHaveLength(4);
     // Made of the disk that is stored, and the same as the first time.
     expect((await store.get(keys.sbom(commit, arch)))!.text).toBe(sbom);
+    expect((await manifestOf(commit)).compressed).toEqual(compressed);
     await expect(readdir(buildDirectory(root, commit, arch))).rejects.toThrow(/ENOENT/);
   });
 
@@ -188,6 +199,33 @@ describe("publish", () => {
       /^error: .* is not published, since it holds .*: history \/gha\/\.bash_history /m,
     );
     expect(await s3.keys(keys.imagesPrefix(commit))).toEqual([key]);
+  });
+
+  it("does not finish publishing a disk of which the store keeps another CRC32", async () => {
+    const commit = newCommit();
+    const file = path.join(root, "disk.qcow2");
+    await writeFile(file, disk);
+    await uploadDisk(store, { commit, arch }, { path: file, facts: factsOf(arch) });
+    const { bytes, metadata } = (await store.head(keys.disk(commit, arch)))!;
+    const proxy = await interpose(s3.endpoint, ({ method, url }, response) => {
+      if (method !== "HEAD" || !url!.endsWith(keys.disk(commit, arch))) return false;
+      response
+        .writeHead(200, {
+          "content-length": bytes,
+          "x-amz-meta-build": metadata["build"],
+          "x-amz-checksum-crc32": "AAAAAA==",
+          "x-amz-checksum-type": "FULL_OBJECT",
+        })
+        .end();
+      return true;
+    });
+    const run = await release("publish", { COMMIT: commit, AWS_ENDPOINT_URL_S3: proxy.endpoint });
+    proxy.stop();
+    expect(run.exitCode).toBe(1);
+    expect(run.stderr.split("\n").at(-1)).toMatch(
+      /^error: images\/.*\.qcow2\.zst in bucket .* is not what the store says it is \(CRC32 .{6}==, and it says AAAAAA==\)/,
+    );
+    expect(await isStored(keys.manifest(commit, arch))).toBe(false);
   });
 
   it("lets two machines publish the same image at once: both end well, with one disk", async () => {
@@ -522,6 +560,68 @@ describe("boot-test of what was booted elsewhere", () => {
     expect(run).toMatchObject({ exitCode: 1, stdout: "" });
     expect(run.stderr).toMatch(/^error: ubuntu-x86_64 of \w{40} is not booted on this machine [^\n]*$/);
     expect(await s3.keys(keys.imagesPrefix(commit))).toEqual(before);
+  });
+});
+
+describe("verify --deep", () => {
+  /** What the CDN serves otherwise than the store, by key. */
+  const served = new Map<string, (response: ServerResponse) => void>();
+  let url: string;
+  let server: Server;
+  let commit: string;
+
+  beforeAll(async () => {
+    server = createServer((request, response) => {
+      const key = request.url!.slice(1);
+      const otherwise = served.get(key);
+      if (otherwise !== undefined) return otherwise(response);
+      void store.download(key).then((content) => content.pipe(response));
+    });
+    await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    commit = newCommit();
+    const machine = await mkdtemp(path.join(tmpdir(), "runner-images-release-"));
+    await putBuilt(commit, machine);
+    expect(await releaseIn(machine, "publish", { COMMIT: commit })).toMatchObject({ exitCode: 0 });
+    await rm(machine, { recursive: true });
+  });
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  afterEach(() => served.clear());
+
+  it("reads every object of an image from the CDN, too, and names each that differs from the store", async () => {
+    expect(await findDamage(store, url, commit, [arch])).toEqual([]);
+    const content = await s3.keys(keys.imagesPrefix(commit));
+    for (const key of content) served.set(key, (response) => response.end("something else"));
+    const problems = await findDamage(store, url, commit, [arch]);
+    expect(problems).toHaveLength(content.length);
+    for (const [index, key] of content.entries())
+      expect(problems[index]).toMatch(new RegExp(`^${url}/${key} has the sha256 .*, but should have `));
+  });
+
+  it.each<[string, (response: ServerResponse) => unknown, RegExp]>([
+    ["does not have", (response) => response.writeHead(404).end(), /answers 404$/],
+    [
+      "cuts short",
+      (response) => response.writeHead(200).write("x", () => response.destroy()),
+      /cannot be read/,
+    ],
+    [
+      "encodes",
+      (response) => response.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync("x")),
+      /Content-Encoding gzip$/,
+    ],
+  ])("names the disk that the CDN %s", async (_, answer, problem) => {
+    served.set(keys.disk(commit, arch), (response) => void answer(response));
+    expect(await findDamage(store, url, commit, [arch])).toEqual([expect.stringMatching(problem)]);
+  });
+
+  it("asks for the CDN's URL", async () => {
+    const run = await release("verify", { COMMIT: commit }, "--deep");
+    expect(run.exitCode).toBe(1);
+    expect(run.stderr).toMatch(/^error: .*\(--url\)$/);
   });
 });
 

@@ -10,6 +10,7 @@ import {
   ListObjectsV2Command,
   PutBucketPolicyCommand,
   PutObjectCommand,
+  type PutObjectCommandInput,
   S3Client,
 } from "@aws-sdk/client-s3";
 import {
@@ -129,7 +130,14 @@ export class World {
     return this.seenFrom(root, withState ? {} : { PULUMI_BACKEND_URL: `file://${state}` });
   }
 
-  private seenFrom(root: string, changes: Changes): World {
+  /** Another stack of the same checkout, with the same config: pointed at the same bucket. */
+  async secondStack(name: string): Promise<World> {
+    await cp(path.join(this.root, this.stackFile), path.join(this.root, `Pulumi.${name}.yaml`));
+    await this.commit(`add the stack ${name}`);
+    return this.seenFrom(this.root, { PULUMI_STACK: name }, name);
+  }
+
+  private seenFrom(root: string, changes: Changes, stackName = this.stackName): World {
     const environment = Object.entries({ ...this.environment, ...changes }).filter(
       (entry): entry is [string, string] => entry[1] !== undefined,
     );
@@ -139,7 +147,7 @@ export class World {
       this.platform,
       this.admin,
       this.engine,
-      this.stackName,
+      stackName,
       this.url,
       Object.fromEntries(environment),
       this.imageCommit,
@@ -313,16 +321,47 @@ export class World {
   }
 
   /** What only an administrator can do: write past every rule. */
-  async overwrite(key: string, body: string | Uint8Array): Promise<void> {
-    await this.admin.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }));
+  async overwrite(
+    key: string,
+    body: string | Uint8Array,
+    given: Partial<PutObjectCommandInput> = {},
+  ): Promise<void> {
+    await this.admin.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body, ...given }));
+  }
+
+  /** What time and a broken disk do: one bit of an object changes below the server. @returns what mends it */
+  async damage(key: string): Promise<() => Promise<void>> {
+    const file = path.join(this.root, ".local", "store", "data", bucket, key);
+    const whole = await readFile(file);
+    const damaged = Buffer.from(whole);
+    damaged[damaged.length >> 1]! ^= 1;
+    await writeFile(file, damaged);
+    return () => writeFile(file, whole);
+  }
+
+  /** A rule of the bucket that lets nobody read one of its objects. @returns what takes it back */
+  async deny(key: string): Promise<() => Promise<void>> {
+    const policy = bucketPolicy(bucket, this.environment.AWS_ACCESS_KEY_ID!);
+    const denied = {
+      Sid: "Denied",
+      Effect: "Deny",
+      Principal: "*",
+      Action: ["s3:GetObject"],
+      Resource: `arn:aws:s3:::${bucket}/${key}`,
+    };
+    const put = (Statement: object[]) =>
+      this.admin.send(
+        new PutBucketPolicyCommand({ Bucket: bucket, Policy: JSON.stringify({ ...policy, Statement }) }),
+      );
+    await put([...policy.Statement, denied]);
+    return async () => void (await put(policy.Statement));
   }
 
   /** A published image under another commit's name, as if this platform had built it, without the object that ends in `without`. */
   async copyImage(from: string, to: string, { without }: { without?: string }): Promise<string> {
     for (const key of await this.keys(keys.imagesPrefix(from))) {
       if (without !== undefined && key.endsWith(without)) continue;
-      const { Body } = await this.admin.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
-      const bytes = await Body!.transformToByteArray();
+      const bytes = await this.bytes(key);
       const attested = /\.(?<sha256>[0-9a-f]{64})\.sigstore\.json$/.exec(key)?.groups;
       if (attested !== undefined) {
         await this.overwrite(key.replace(from, to), await this.attestation(to, attested["sha256"]!));
@@ -344,8 +383,17 @@ export class World {
   }
 
   async deleteImage(commit: string): Promise<void> {
-    for (const key of await this.keys(keys.imagesPrefix(commit)))
-      await this.admin.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
+    for (const key of await this.keys(keys.imagesPrefix(commit))) await this.deleteObject(key);
+  }
+
+  async deleteObject(key: string): Promise<void> {
+    await this.admin.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
+  }
+
+  /** An object as it is stored, past the CDN and its cache. */
+  async bytes(key: string): Promise<Uint8Array> {
+    const { Body } = await this.admin.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
+    return Body!.transformToByteArray();
   }
 
   async manifest(commit: string): Promise<Manifest> {

@@ -28,6 +28,22 @@ const defaults = {
 };
 const platform = { BUCKET: "runner-images", IMAGES_URL: "http://127.0.0.1:4000" };
 
+const existingStack = {
+  store: "existing",
+  bucket: "images",
+  region: "eu-central-1",
+  url: "https://images.acme.test",
+};
+const awsStack = {
+  store: "aws",
+  bucket: "acme-images",
+  domain: "images.acme.test",
+  zone: "Z0123456789",
+  repository: "acme/images",
+  state: "s3://acme-state",
+  stateKey: "alias/state",
+};
+
 function parse(changes: Record<string, string>, environment: NodeJS.ProcessEnv = platform) {
   const values = Object.entries({ ...defaults, ...changes }).map(([key, text]) => [
     `runner-images:${key}`,
@@ -73,14 +89,10 @@ describe("the stack's configuration", () => {
       trust: { signer: { kind: "workflow", identity: workflow } },
       trustEnvironment: { IMAGES_SIGNER: workflow },
     });
-    const existing = {
-      store: "existing",
-      bucket: "images",
-      region: "eu-central-1",
-      url: "https://images.acme.test",
-    };
-    expect(parse(existing, own)).toMatchObject({ trust: null, trustEnvironment: {} });
-    expect(parse({ ...existing, signer: key })).toMatchObject({ trustEnvironment: { IMAGES_SIGNER: key } });
+    expect(parse(existingStack, own)).toMatchObject({ trust: null, trustEnvironment: {} });
+    expect(parse({ ...existingStack, signer: key })).toMatchObject({
+      trustEnvironment: { IMAGES_SIGNER: key },
+    });
   });
 
   it.each([
@@ -149,7 +161,26 @@ describe("the stack's configuration", () => {
     ],
     ["no architecture", { architectures: "[]" }, /at least one architecture/],
     ["an architecture twice", { architectures: '["x86_64","x86_64"]' }, /names an architecture twice/],
-    ["architectures that are no list", { architectures: "x86_64" }, /runner-images:architectures /],
+    [
+      "architectures that are no list",
+      { architectures: "x86_64" },
+      /architectures must be a list of x86_64, aarch64, but it is "x86_64"; set it/,
+    ],
+    [
+      "a value of 100 kB",
+      { latest: "f".repeat(100_000) },
+      /^config runner-images:latest must be .*, but it is "f{119}… \(100002 characters\); set it.{1,120}$/,
+    ],
+    [
+      "a key of 100 kB",
+      { ["k".repeat(100_000)]: "x" },
+      /^unknown config key "runner-images:k{105}… \(100016 characters\) .*; remove it: edit the stack's file$/,
+    ],
+    [
+      "a value that would move the cursor",
+      { base: "\u001b[2J\u009b1A\u2028" },
+      /it is "\\u001b\[2J\\u\{9b\}1A\\u\{2028\}"; set it/,
+    ],
     [
       "an unknown profile",
       { profile: "tiny" },
@@ -169,6 +200,33 @@ describe("the stack's configuration", () => {
     const text = refusal(changes);
     expect(text).toMatch(message);
     expect(text).not.toContain("\n");
+  });
+
+  it("answers whatever is set with one short line in its own words, if it does not take it", () => {
+    const known = [...new Set(schema.options.flatMap((option) => Object.keys(option.shape)))];
+    const text = fc.oneof(
+      fc.string({ maxLength: 300, size: "max", unit: "binary" }),
+      fc.json(),
+      fc.constant("[1]"),
+    );
+    const stores = { aws: awsStack, existing: existingStack, local: {} };
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...known),
+        text,
+        fc.constantFrom(...(["aws", "existing", "local"] as const)),
+        (key, value, store) => {
+          try {
+            parse({ ...stores[store], store, [key]: value });
+          } catch (error) {
+            expect(error).toBeInstanceOf(UserError);
+            expect((error as UserError).message).not.toMatch(/Invalid|received|[\p{Cc}\p{Zl}\p{Zp}]/u);
+            expect((error as UserError).message.length).toBeLessThan(700);
+          }
+        },
+      ),
+      { numRuns: 200 },
+    );
   });
 
   it("says how to start the local store where it is not running", () => {

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
 import {
   ConflictError,
   jsonText,
@@ -6,6 +7,7 @@ import {
   type Store,
   type StoredText,
 } from "../../../release/store/store.js";
+import { crc32Text } from "../../../release/process/hash.js";
 import { keys, type Architecture } from "../../../release/store/keys.js";
 import type { BootRecord, BuildFacts, Manifest } from "../../../release/store/records.js";
 
@@ -13,10 +15,14 @@ import type { BootRecord, BuildFacts, Manifest } from "../../../release/store/re
 export class MemoryStore implements Store {
   readonly where = 'bucket "memory"';
   readonly objects = new Map<string, string>();
+  /** What a HEAD tells otherwise than the content would have it. */
+  readonly facts = new Map<string, Partial<ObjectFacts>>();
 
   head(key: string): Promise<ObjectFacts | null> {
     const text = this.objects.get(key);
-    return Promise.resolve(text === undefined ? null : { bytes: text.length, crc32: null, metadata: {} });
+    if (text === undefined) return Promise.resolve(null);
+    const facts = { bytes: text.length, crc32: crc32Text(crc32(text)), encoding: null, archive: null };
+    return Promise.resolve({ ...facts, metadata: {}, ...this.facts.get(key) });
   }
 
   get(key: string): Promise<StoredText | null> {
@@ -77,7 +83,12 @@ export function manifestOf(
     schema: 1,
     commit,
     arch,
-    compressed: { key: keys.disk(commit, arch), bytes: diskText.length, sha256 },
+    compressed: {
+      key: keys.disk(commit, arch),
+      bytes: diskText.length,
+      sha256,
+      crc32: crc32Text(crc32(diskText)),
+    },
     disk: { bytes: 1000, sha256 },
     build: factsOf(arch, runner),
     publishedAt: "2026-11-01T00:00:00Z",

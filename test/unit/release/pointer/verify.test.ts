@@ -2,7 +2,7 @@ import { createHash, generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { keySigner, parseSigner } from "../../../../release/attest/signer.js";
 import { keys, type Architecture } from "../../../../release/store/keys.js";
-import { jsonText } from "../../../../release/store/store.js";
+import { DamagedError, jsonText } from "../../../../release/store/store.js";
 import { calendarOf, type RunnerRelease } from "../../../../release/pointer/runner-releases.js";
 import { prove } from "../../../../release/pointer/verify.js";
 import { bootRecordOf, manifestOf, MemoryStore, publishInto } from "../memory-store.js";
@@ -10,6 +10,7 @@ import { bootRecordOf, manifestOf, MemoryStore, publishInto } from "../memory-st
 const commit = "c".repeat(40);
 const arch = "x86_64";
 const now = new Date("2026-11-20T00:00:00Z");
+const calendar = calendarOf([]);
 
 /** What stands in the way of an image. */
 async function problemsOf(
@@ -17,7 +18,7 @@ async function problemsOf(
   of: string,
   architectures: readonly Architecture[],
 ): Promise<string[]> {
-  return (await prove(store, of, architectures, { calendar: calendarOf([]), trust: null, now })).problems;
+  return (await prove(store, of, architectures, { calendar, trust: null, now })).problems;
 }
 
 function published(): MemoryStore {
@@ -55,7 +56,7 @@ describe("the proof that an image may go live", () => {
       signer: parseSigner(keySigner(generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey))!,
       unsignedUntil: null,
     };
-    const proof = await prove(published(), commit, [arch], { calendar: calendarOf([]), trust, now });
+    const proof = await prove(published(), commit, [arch], { calendar, trust, now });
     expect(proof.problems).toEqual([
       expect.stringMatching(/^x86_64: images\/c+\/.*\.sigstore\.json is missing: nothing says that key:/),
     ]);
@@ -106,6 +107,12 @@ describe("the proof that an image may go live", () => {
       /not a valid manifest/,
     ],
     ["a disk of another size", keys.disk(commit, arch), "short", /has 5 bytes, the manifest says 17/],
+    [
+      "a disk of the same size",
+      keys.disk(commit, arch),
+      "a compressed risk",
+      /qcow2\.zst is not what was published: its CRC32 is .{6}==, the manifest says .{6}==$/,
+    ],
     ["another sha256", keys.diskSha256(commit, arch), `${"6".repeat(64)}\n`, /differs from the manifest/],
     ["a sha256 in sha256sum's format", keys.diskSha256(commit, arch), `${"5".repeat(64)}  disk\n`, /differs/],
     ["a boot record that is not JSON", keys.bootRecord(commit, arch), "passed", /not a valid boot record/],
@@ -125,6 +132,54 @@ describe("the proof that an image may go live", () => {
     const store = published();
     store.objects.set(key, text);
     expect(await problemsOf(store, commit, [arch])).toEqual([expect.stringMatching(problem)]);
+  });
+
+  it.each([
+    ["archived", { archive: "GLACIER" }, /\.zst is archived \(GLACIER\), and hosts cannot read it/],
+    ["encoded", { encoding: "gzip" }, /\.zst has the Content-Encoding gzip, and hosts expect none/],
+    [
+      "stored with another kind of checksum",
+      { crc32: null },
+      /\.zst is not what was published: its CRC32 is not known/,
+    ],
+  ])("finds a disk that is %s", async (_, facts, problem) => {
+    const store = published();
+    store.facts.set(keys.disk(commit, arch), facts);
+    expect(await problemsOf(store, commit, [arch])).toEqual([expect.stringMatching(problem)]);
+  });
+
+  it("takes what is wrong with a published image for lasting, and not that it was not booted", async () => {
+    const store = published();
+    store.objects.set(keys.diskSha256(commit, arch), "");
+    store.objects.delete(keys.bootRecord(commit, arch));
+    const { problems, lasting } = await prove(store, commit, [arch], { calendar, trust: null, now });
+    expect(problems).toHaveLength(2);
+    expect(lasting).toEqual([expect.stringMatching(/\.qcow2\.sha256 differs from the manifest/)]);
+  });
+
+  it.each([
+    ["the manifest", keys.manifest(commit, arch)],
+    ["the sha256", keys.diskSha256(commit, arch)],
+    ["the bill of materials", keys.sbom(commit, arch)],
+    ["the boot record", keys.bootRecord(commit, arch)],
+  ])("names %s where that cannot be read any more, and knows it for lasting", async (_, key) => {
+    const store = publishedWithSbom();
+    const get = store.get.bind(store);
+    store.get = (wanted) =>
+      wanted === key ? Promise.reject(new DamagedError(`${key} is damaged`)) : get(wanted);
+    const { problems, lasting } = await prove(store, commit, [arch], { calendar, trust: null, now });
+    expect(problems).toEqual([`x86_64: ${key} is damaged`]);
+    expect(lasting).toEqual(problems);
+  });
+
+  it("goes by its size for a disk whose manifest is older than CRC32s, and says what that does not show", async () => {
+    const store = published();
+    const { crc32, ...compressed } = manifestOf(commit, arch).compressed;
+    store.objects.set(keys.manifest(commit, arch), jsonText({ ...manifestOf(commit, arch), compressed }));
+    store.facts.set(keys.disk(commit, arch), { crc32: crc32!.toLowerCase() });
+    const { problems, unproven } = await prove(store, commit, [arch], { calendar, trust: null, now });
+    expect(problems).toEqual([]);
+    expect(unproven).toEqual([expect.stringMatching(/^x86_64: its manifest has no CRC32.*verify --deep/)]);
   });
 
   it("quotes the newest failure where no boot test passed", async () => {
@@ -171,6 +226,7 @@ describe("the proof's word on the runner", () => {
       problems: [],
       lasting: [],
       warnings: [],
+      unproven: [],
       origins: [],
     });
     const { problems, lasting } = await at("2026-11-20T00:00:00Z", newer("2026-10-06"));
