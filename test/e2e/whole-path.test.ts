@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import { appendFile, readFile, writeFile } from "node:fs/promises";
+import { appendFile, open, readFile, writeFile } from "node:fs/promises";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { bucket } from "../../local/services/s3-server.js";
 import type { BootRecord } from "../../release/store/records.js";
 import { Checkout, expectSuccess } from "./checkout.js";
 
@@ -94,6 +95,42 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
         .update(await readFile(path))
         .digest("hex"),
     ).toBe(sha256);
+  });
+
+  it("is proven by its signer and by every byte, and one that is changed in the store is found", async () => {
+    const verify = () =>
+      checkout.npm(
+        "run",
+        "-s",
+        "release",
+        "--",
+        "verify",
+        "--commit",
+        first,
+        "--architectures",
+        "x86_64",
+        "--deep",
+      );
+    const whole = await verify();
+    expectSuccess(whole);
+    expect(JSON.parse(whole.stdout)).toMatchObject({
+      problems: [],
+      origins: [expect.stringMatching(/^ubuntu-x86_64: signed by (?!nobody)./)],
+    });
+
+    const key = `images/${first}/ubuntu-x86_64.qcow2.zst`;
+    const file = await open(checkout.file(`.local/store/data/${bucket}/${key}`), "r+");
+    try {
+      const { buffer: byte } = await file.read(Buffer.alloc(1), 0, 1, 1_000_000);
+      await file.write(Buffer.of(byte[0]! ^ 1), 0, 1, 1_000_000);
+      const damaged = await verify();
+      await file.write(byte, 0, 1, 1_000_000);
+      expect(damaged.exitCode).not.toBe(0);
+      expect(damaged.stderr).toContain(key);
+    } finally {
+      await file.close();
+    }
+    expectSuccess(await verify());
   });
 
   it("does nothing when started again, and nothing after a commit that leaves image/ alone", async () => {
