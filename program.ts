@@ -44,6 +44,8 @@ export async function program(root: string = process.cwd()): Promise<Outputs> {
 async function deploy(root: string): Promise<Outputs> {
   const config = readConfig();
   const newest = await lastImageCommit(root);
+  // Without its organization: a stack that is moved to another backend stays the same.
+  const stack = `${pulumi.getProject()}/${pulumi.getStack()}`;
   const [store, calendar] = await Promise.all([
     lookInto(config.store),
     readCalendar({ root, environment: process.env }),
@@ -55,6 +57,7 @@ async function deploy(root: string): Promise<Outputs> {
     architectures: config.architectures,
     calendar,
     trust: config.trust,
+    stack,
   });
   for (const problem of move.warnings) await pulumi.log.warn(problem);
   if (pulumi.runtime.isDryRun()) {
@@ -99,7 +102,7 @@ async function deploy(root: string): Promise<Outputs> {
   // Going back to something already published waits for no build: a rollback takes seconds even when images are being built.
   new LatestPointer(
     "latest",
-    { commit: move.commit, seq: move.seq, architectures: config.architectures, store: environment },
+    { commit: move.commit, seq: move.seq, stack, architectures: config.architectures, store: environment },
     { dependsOn: move.needsBuild ? images : [] },
   );
 

@@ -10,6 +10,8 @@ export interface LatestPointerArgs {
    * So a pointer changed by hand shows as one update, and an agreeing one shows nothing.
    */
   seq: number;
+  /** Whose pointer it is, "<project>/<stack>". */
+  stack: string;
   /** All that must be complete before the pointer moves. */
   architectures: readonly string[];
   /** Where the pointer is stored and served from. */
@@ -24,7 +26,7 @@ export interface LatestPointerArgs {
 export class LatestPointer extends pulumi.ComponentResource {
   constructor(name: string, args: LatestPointerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("runner-images:index:LatestPointer", name, {}, opts);
-    const { commit, seq, architectures, store } = args;
+    const { commit, seq, stack, architectures, store } = args;
     const { dependsOn = [] } = opts ?? {};
 
     new local.Command(
@@ -32,6 +34,7 @@ export class LatestPointer extends pulumi.ComponentResource {
       releaseCommand("promote", {
         COMMIT: commit,
         SEQ: String(seq),
+        STACK: stack,
         ARCHITECTURES: architectures.join(" "),
         ...store,
       }),

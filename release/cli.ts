@@ -146,6 +146,12 @@ verb("promote", "Make a commit's image the one that hosts get, once it is proven
   .addOption(
     new Option("--seq <number>", "number of the move (default: the next)").env("SEQ").argParser(positive),
   )
+  .addOption(
+    new Option(
+      "--stack <project/stack>",
+      "hand the pointer over to this stack (default: it stays with its own)",
+    ).env("STACK"),
+  )
   .addOption(architecturesOption())
   .addOption(bucketOption())
   .addOption(urlOption().makeOptionMandatory())
@@ -157,7 +163,8 @@ verb("promote", "Make a commit's image the one that hosts get, once it is proven
       import("./pointer/pointer.js"),
     ]);
     const [store, calendar] = await Promise.all([openStore(bucket), readRunnerCalendar()]);
-    const request = { commit, seq: seq ?? nextSeq(await readPointer(store), commit), ...options };
+    const next = seq ?? nextSeq(await readPointer(store), commit, options.stack);
+    const request = { commit, seq: next, ...options };
     print(await promote(store, request, { calendar, trust: readTrust(process.env) }));
   });
 
@@ -292,6 +299,7 @@ interface DiffOptions extends Partial<StoreOptions> {
 interface PromoteOptions extends StoreOptions, SetOptions {
   commit: string;
   seq?: number;
+  stack?: string;
   url: string;
 }
 

@@ -1,6 +1,6 @@
 import type { Trust } from "../attest/signer.js";
 import { keys, type Architecture } from "../store/keys.js";
-import { agrees, nextSeq, readPointer } from "./pointer.js";
+import { agrees, moveText, nextSeq, readPointer, type StoredPointer } from "./pointer.js";
 import type { BucketReader } from "../store/store.js";
 import { UserError } from "../process/errors.js";
 import type { RunnerCalendar } from "./runner-releases.js";
@@ -27,7 +27,7 @@ export interface Move {
  * Reads the stored pointer and proves the target of the move, so that a bad rollback fails in the preview.
  *
  * An image that is live already is not refused but warned about: to fail would block every other change, and leave it live.
- * @throws UserError naming what the pinned commit lacks
+ * @throws UserError naming what the pinned commit lacks, or the other stack whose bucket it is
  */
 export async function planMove(
   store: BucketReader,
@@ -37,15 +37,18 @@ export async function planMove(
     architectures: readonly Architecture[];
     calendar: RunnerCalendar;
     trust: Trust | null;
+    /** The stack that plans, "<project>/<stack>". */
+    stack: string;
     now?: Date;
   },
 ): Promise<Move> {
-  const { newest, pinned, architectures, calendar, trust, now = new Date() } = given;
+  const { newest, pinned, architectures, calendar, trust, stack, now = new Date() } = given;
   const commit = pinned ?? newest;
   const [stored, { problems, lasting, warnings, unproven }] = await Promise.all([
     readPointer(store),
     prove(store, commit, architectures, { calendar, trust, now }),
   ]);
+  requireOwn(stored, stack, store.where);
   const isLive = agrees(stored, commit);
   if (pinned !== undefined && problems.length > 0 && !isLive) {
     throw new UserError(
@@ -69,4 +72,12 @@ export async function planMove(
       (line) => `the ${isLive ? "live " : ""}image ${commit}: ${line}`,
     ),
   };
+}
+
+/** One bucket has one pointer: two stacks would each undo the other's moves, update by update. @throws UserError */
+function requireOwn({ head }: StoredPointer, stack: string, where: string): void {
+  if (head?.stack === undefined || head.stack === stack) return;
+  throw new UserError(
+    `${where} is another stack's, whose newest is ${moveText(head)}, and this is ${stack}: give this stack a bucket of its own (pulumi config set bucket <name>), or hand that one over to it: npm run release -- promote --commit ${head.commit} --stack ${stack}`,
+  );
 }

@@ -1,3 +1,4 @@
+import { printable } from "../process/progress.js";
 import { commitPattern, keys } from "../store/keys.js";
 import { pointer, type Pointer } from "../store/records.js";
 import { getJson, parseJson, type StoreReader } from "../store/store.js";
@@ -70,10 +71,20 @@ export function agrees(stored: StoredPointer, desired: string): boolean {
   return head !== null && head.commit === desired && isSameMove(head, latestJson) && latest === desired;
 }
 
-/** The number to move with: the stored one where nothing is to move, one more where something is. */
-export function nextSeq(stored: StoredPointer, desired: string): number {
+/**
+ * The number to move with: the stored one where nothing is to move, one more where something is.
+ * @param stack that the pointer is handed over to; undefined: it stays with whose it is
+ */
+export function nextSeq(stored: StoredPointer, desired: string, stack?: string): number {
   const seq = stored.head?.seq ?? 0;
-  return agrees(stored, desired) ? seq : seq + 1;
+  const handsOver = stack !== undefined && stack !== stored.head?.stack;
+  return agrees(stored, desired) && !handsOver ? seq : seq + 1;
+}
+
+/** A move for messages: "move 7 to <commit> (stack runner-images/prod, 2026-11-26T10:00:00.000Z)". */
+export function moveText({ seq, commit, stack, promotedAt }: Pointer): string {
+  const by = stack === undefined ? "" : `stack ${printable(stack)}, `;
+  return `move ${seq} to ${commit} (${by}${promotedAt})`;
 }
 
 function isSameMove(head: Pointer, copy: Pointer | null): boolean {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../process/errors.js";
 import { keys, type Architecture } from "../store/keys.js";
-import { latestText, parseLatest, readEntry, readHead, readPointer } from "./pointer.js";
+import { agrees, latestText, moveText, parseLatest, readEntry, readHead, readPointer } from "./pointer.js";
 import { say, step } from "../process/progress.js";
 import type { Pointer } from "../store/records.js";
 import { cancellation } from "../process/run.js";
@@ -12,6 +12,8 @@ export interface PromoteRequest {
   commit: string;
   /** The number of this move. The stored one repeats a move, which changes nothing where it was finished. */
   seq: number;
+  /** The stack whose pointer it is, "<project>/<stack>"; undefined: whose it was. */
+  stack?: string | undefined;
   architectures: readonly Architecture[];
   /** Base URL of the CDN, without a slash at its end. */
   url: string;
@@ -24,7 +26,7 @@ export interface PromoteResult extends Pointer {
 
 /**
  * Makes a commit's image the one hosts get: proves it, claims the next entry of the log, writes `latest.json` and `latest`, and
- * waits until the CDN serves it. A killed move is finished by repeating it.
+ * waits until the CDN serves it, or another move is the newest. A killed move is finished by repeating it.
  * @throws UserError where the image is not complete, or another update moved the pointer
  */
 export async function promote(
@@ -32,17 +34,23 @@ export async function promote(
   request: PromoteRequest,
   context: Omit<ProofContext, "now">,
 ): Promise<PromoteResult> {
-  const { commit, architectures, url } = request;
+  const { commit, seq, architectures, url } = request;
   const { problems, warnings, unproven } = await prove(store, commit, architectures, {
     ...context,
     now: new Date(),
   });
   for (const warning of [...warnings, ...unproven]) say(`warning: ${commit}: ${warning}`);
-  if (problems.length > 0) throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
+  if (problems.length > 0) {
+    // Repeating a move that is done changes nothing, and what is live is only warned about (plan.ts).
+    const stored = await readPointer(store);
+    if (stored.head?.seq !== seq || !agrees(stored, commit))
+      throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
+    for (const problem of problems) say(`warning: the live image ${commit}: ${problem}`);
+  }
   const entry = await claim(store, request);
   say(`move ${entry.seq}: latest now names ${commit}, before ${entry.previous ?? "nothing"}`);
   await settle(store);
-  await step(`wait until ${url}/latest names it`, () => waitForCdn(url, commit));
+  await step(`wait until ${url}/latest names it`, () => waitForCdn(store, url, entry));
   return { ...entry, url };
 }
 
@@ -52,7 +60,7 @@ export async function promote(
  */
 export async function claim(
   store: Store,
-  { commit, seq }: Pick<PromoteRequest, "commit" | "seq">,
+  { commit, seq, stack }: Pick<PromoteRequest, "commit" | "seq" | "stack">,
 ): Promise<Pointer> {
   const stored = await readPointer(store);
   const newest = stored.head?.seq ?? 0;
@@ -62,7 +70,14 @@ export async function claim(
   if (seq <= newest) throw movedMeanwhile(stored.head);
 
   const previous = stored.latest ?? stored.head?.commit ?? null;
-  const entry: Pointer = { seq, commit, previous, promotedAt: new Date().toISOString() };
+  const owner = stack ?? stored.head?.stack;
+  const entry: Pointer = {
+    seq,
+    commit,
+    previous,
+    promotedAt: new Date().toISOString(),
+    ...(owner !== undefined && { stack: owner }),
+  };
   try {
     await store.create(keys.pointer(seq), jsonText(entry));
     return entry;
@@ -76,7 +91,7 @@ export async function claim(
 
 function movedMeanwhile(by: Pointer | null): UserError {
   return new UserError(
-    `another update moved the pointer to ${by?.commit ?? "an unknown commit"} (move ${by?.seq ?? "unknown"}): run pulumi up again`,
+    `another update moved the pointer: ${by === null ? "to an unknown commit" : moveText(by)}; run pulumi up again`,
   );
 }
 
@@ -117,11 +132,18 @@ const cdnTimeout = 150_000;
 const cdnInterval = 1_000;
 const requestTimeout = 5_000;
 
-async function waitForCdn(url: string, commit: string): Promise<void> {
+async function waitForCdn(store: Store, url: string, { seq, commit }: Pointer): Promise<void> {
   const deadline = Date.now() + cdnTimeout;
   for (;;) {
     const served = await readServedLatest(url);
     if (served.commit === commit) return;
+    // Nobody will be served a move that is not the newest any more.
+    if ((await store.get(keys.pointer(seq + 1))) !== null) {
+      const newest = await readHead(store);
+      throw new UserError(
+        `move ${seq} to ${commit} was overtaken: the newest is ${newest === null ? "unknown" : moveText(newest)}; where that is wrong, run pulumi up again`,
+      );
+    }
     cancellation.signal.throwIfAborted();
     if (Date.now() > deadline)
       throw new UserError(

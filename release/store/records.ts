@@ -115,5 +115,7 @@ export const pointer = z.object({
   /** The commit `latest` named before; null for the first move. */
   previous: commit.nullable(),
   promotedAt: timestamp,
+  /** The stack whose pointer it is, "<project>/<stack>"; moves of before there was one, and by hand before any stack's, have none. */
+  stack: z.string().optional(),
 });
 export type Pointer = z.infer<typeof pointer>;

@@ -15,9 +15,9 @@ import { findDamage } from "../../release/build/damage.js";
 import { uploadDisk } from "../../release/build/publish.js";
 import { readComponents } from "../../release/inspect/sbom.js";
 import { keys } from "../../release/store/keys.js";
-import { runnerReleasesFile } from "../../release/pointer/runner-releases.js";
+import { calendarOf, runnerReleasesFile } from "../../release/pointer/runner-releases.js";
 import { agrees, nextSeq, readEntry, readLog, readPointer } from "../../release/pointer/pointer.js";
-import { claim, settle } from "../../release/pointer/promote.js";
+import { claim, promote, settle } from "../../release/pointer/promote.js";
 import type { BootRecord, Manifest } from "../../release/store/records.js";
 import { jsonText, openStore, type S3Store } from "../../release/store/store.js";
 import { bootRecordOf, factsOf, imageObjects } from "../unit/release/memory-store.js";
@@ -654,7 +654,7 @@ describe("promote", () => {
     for (const [key, text] of imageObjects(commit, arch)) await store.create(key, text);
   }
 
-  function promote(commit: string, environment: Record<string, string> = {}) {
+  function promoteByHand(commit: string, environment: Record<string, string> = {}) {
     return release("promote", { COMMIT: commit, ARCHITECTURES: arch, IMAGES_URL: cdn.url, ...environment });
   }
 
@@ -666,40 +666,67 @@ describe("promote", () => {
     expect(winners).toEqual([(await readEntry(store, seq))!.commit]);
     for (const outcome of outcomes)
       if (outcome.status === "rejected")
-        expect(String(outcome.reason)).toMatch(/another update moved the pointer to/);
+        expect(String(outcome.reason)).toMatch(/another update moved the pointer: move \d+ to /);
     await settle(store);
   });
 
-  it("loses no move of twenty writers who try until they succeed, and ends with the newest on top", async () => {
+  it("loses no move of twenty that promote at once, and lets none wait for what no CDN will serve: each is told who won", async () => {
     const before = (await readLog(store)).length;
     const racers = Array.from({ length: 20 }, newCommit);
-    await Promise.all(
-      racers.map(async (commit) => {
-        for (;;) {
-          const seq = nextSeq(await readPointer(store), commit);
-          const moved = await claim(store, { seq, commit }).then(
-            () => true,
-            () => false,
-          );
-          if (moved) return settle(store);
+    for (const commit of racers) await putImage(commit);
+    let ended = 0;
+    // A CDN whose cache is behind until all but one have ended.
+    const behind = createServer((_, response) => {
+      void store
+        .get(keys.latest)
+        .then((latest) => response.end(ended < racers.length - 1 ? `${"0".repeat(40)}\n` : latest!.text));
+    });
+    await new Promise<void>((listening) => behind.listen(0, "127.0.0.1", listening));
+    const url = `http://127.0.0.1:${(behind.address() as AddressInfo).port}`;
+    const context = { calendar: calendarOf([]), trust: null };
+    const outcomes = await Promise.allSettled(
+      racers.map(async (commit, index) => {
+        const stack = `images/${index}`;
+        try {
+          for (;;) {
+            const seq = nextSeq(await readPointer(store), commit);
+            try {
+              return await promote(store, { commit, seq, stack, architectures: [arch], url }, context);
+            } catch (error) {
+              // Until it has a number of its own.
+              if (!String(error).includes("another update moved the pointer")) throw error;
+            }
+          }
+        } finally {
+          ended++;
         }
       }),
     );
+    behind.closeAllConnections();
+    behind.close();
     const log = await readLog(store);
     expect(log).toEqual(log.map((_, index) => index + 1));
     const entries = await Promise.all(log.slice(before).map((seq) => readEntry(store, seq)));
     expect(entries.map((entry) => entry!.commit).sort()).toEqual([...racers].sort());
-    expect(agrees(await readPointer(store), entries.at(-1)!.commit)).toBe(true);
+    const newest = entries.at(-1)!;
+    expect(agrees(await readPointer(store), newest.commit)).toBe(true);
+    const won = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value.commit] : []));
+    expect(won).toEqual([newest.commit]);
+    for (const outcome of outcomes)
+      if (outcome.status === "rejected")
+        expect(String(outcome.reason)).toMatch(
+          /move \d+ to \w{40} was overtaken: the newest is move \d+ to \w{40} \(stack images\/\d+, /,
+        );
   });
 
   it("moves, says so, and changes nothing when repeated", async () => {
     const commit = newCommit();
     await putImage(commit);
-    const first = await promote(commit);
+    const first = await promoteByHand(commit);
     expect(first).toMatchObject({ exitCode: 0 });
     expect(result(first)).toMatchObject({ commit });
     const count = (await readLog(store)).length;
-    expect(result(await promote(commit))).toEqual(result(first));
+    expect(result(await promoteByHand(commit))).toEqual(result(first));
     expect(await readLog(store)).toHaveLength(count);
   });
 
@@ -715,20 +742,20 @@ describe("promote", () => {
       return held;
     });
     const seq = String(nextSeq(await readPointer(store), commit));
-    const run = promote(commit, { SEQ: seq, AWS_ENDPOINT_URL_S3: proxy.endpoint });
+    const run = promoteByHand(commit, { SEQ: seq, AWS_ENDPOINT_URL_S3: proxy.endpoint });
     await until(() => held);
     run.kill("SIGKILL");
     await run;
     proxy.stop();
     expect(agrees(await readPointer(store), commit)).toBe(false);
-    expect(await promote(commit, { SEQ: seq })).toMatchObject({ exitCode: 0 });
+    expect(await promoteByHand(commit, { SEQ: seq })).toMatchObject({ exitCode: 0 });
     expect(agrees(await readPointer(store), commit)).toBe(true);
     expect((await readLog(store)).at(-1)).toBe(Number(seq));
   });
 
   it("is refused, with nothing changed, for an image that was never published", async () => {
     const before = await s3.keys();
-    const run = await promote("d".repeat(40));
+    const run = await promoteByHand("d".repeat(40));
     expect(run).toMatchObject({ exitCode: 1, stdout: "" });
     expect(run.stderr).toMatch(/^error: d{40} cannot go live: image d{40} was never published$/);
     expect(await s3.keys()).toEqual(before);

@@ -22,37 +22,6 @@ describe.sequential("what stops an update, in one line and with nothing changed"
     return text;
   }
 
-  it.each([
-    ["that is not 40 lowercase hex", "main", /latest must be 40 lowercase hex/],
-    ["that was never published", "f".repeat(40), /was never published.*pulumi config rm latest/],
-  ])("refuses a pin %s at preview", async (_, pin, message) => {
-    await world.pin(pin);
-    expect(await refusal()).toMatch(message);
-    await world.pin(undefined);
-  });
-
-  it.each([
-    ["is incomplete", "ubuntu-x86_64.json", /publishing did not finish/],
-    ["lacks its disk", "ubuntu-x86_64.qcow2.zst", /qcow2\.zst is missing/],
-    ["lacks its boot test", "ubuntu-x86_64.boot.json", /not boot-tested yet/],
-  ])("refuses a pin to an image that %s at preview", async (_, missing, message) => {
-    const damaged = await world.copyImage(live, "e".repeat(40), { without: missing });
-    await world.pin(damaged);
-    expect(await refusal()).toMatch(message);
-    await world.pin(undefined);
-    await world.deleteImage(damaged);
-  });
-
-  it("refuses a pin to an image that lacks one of the architectures at preview", async () => {
-    const published = await world.copyImage(live, "d".repeat(40), {});
-    await world.pin(published);
-    await world.setConfig("architectures", ["x86_64", "aarch64"]);
-    expect(await refusal()).toMatch(/aarch64: not published for this architecture/);
-    await world.setConfig("architectures", undefined);
-    await world.pin(undefined);
-    await world.deleteImage(published);
-  });
-
   it("refuses an unknown config key", async () => {
     await world.setConfig("colour", "red");
     expect(await refusal()).toMatch(/unknown config key runner-images:colour/);
@@ -127,5 +96,35 @@ describe.sequential("what stops an update, in one line and with nothing changed"
     expect(history.map(([number]) => number)).toEqual(history.map((_, index) => history.length - index));
     await world.up();
     expect(await world.served("latest")).toBe(`${live}\n`);
+  });
+
+  it("refuses a second stack on the bucket before anything is written, until the pointer is handed over to it", async () => {
+    const second = await world.secondStack("second");
+    const before = await world.keys();
+    for (const operation of [() => second.preview(), () => second.up()]) {
+      const text = await world.failure(operation);
+      expect(text).toMatch(
+        new RegExp(
+          `is another stack's, whose newest is move \\d+ to ${live} \\(stack runner-images/local, .*--stack runner-images/second`,
+        ),
+      );
+      expect(text).not.toMatch(/\n\s+at .*:\d+:\d+/);
+    }
+    expect(await world.keys()).toEqual(before);
+    const [[seq]] = (await world.history()) as [[number, string, string]];
+    const handOver = await world.release(
+      "promote",
+      {},
+      "--commit",
+      live,
+      "--architectures",
+      "x86_64",
+      "--stack",
+      "runner-images/second",
+    );
+    expect(handOver).toMatchObject({ exitCode: 0 });
+    expect((await world.history())[0]).toEqual([seq + 1, live, live]);
+    expect((await second.preview()).changeSummary).toMatchObject({ create: 5, same: 1 });
+    expect(await refusal()).toMatch(/\(stack runner-images\/second, .*, and this is runner-images\/local: /);
   });
 });

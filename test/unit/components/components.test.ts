@@ -22,7 +22,13 @@ beforeAll(async () => {
     accelerator: "tcg",
     store,
   });
-  new LatestPointer("latest", { commit, seq: 7, architectures: ["x86_64", "aarch64"], store });
+  new LatestPointer("latest", {
+    commit,
+    seq: 7,
+    stack: "images/prod",
+    architectures: ["x86_64", "aarch64"],
+    store,
+  });
   await recording.flush();
   resources = recording.resources;
 });
@@ -64,6 +70,7 @@ describe("LatestPointer", () => {
     expect(inputs.environment).toEqual({
       COMMIT: commit,
       SEQ: "7",
+      STACK: "images/prod",
       ARCHITECTURES: "x86_64 aarch64",
       ...store,
     });

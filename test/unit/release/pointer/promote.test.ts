@@ -1,7 +1,10 @@
-import { describe, expect, it, vi } from "vitest";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { keys } from "../../../../release/store/keys.js";
-import { agrees, readPointer } from "../../../../release/pointer/pointer.js";
+import { agrees, nextSeq, readPointer } from "../../../../release/pointer/pointer.js";
 import { claim, promote, settle } from "../../../../release/pointer/promote.js";
+import { planMove } from "../../../../release/pointer/plan.js";
 import { calendarOf } from "../../../../release/pointer/runner-releases.js";
 import type { Pointer } from "../../../../release/store/records.js";
 import { MemoryStore, publishInto } from "../memory-store.js";
@@ -9,8 +12,8 @@ import { MemoryStore, publishInto } from "../memory-store.js";
 const a = "a".repeat(40);
 const b = "b".repeat(40);
 
-async function move(store: MemoryStore, seq: number, commit: string): Promise<Pointer> {
-  const entry = await claim(store, { seq, commit });
+async function move(store: MemoryStore, seq: number, commit: string, stack?: string): Promise<Pointer> {
+  const entry = await claim(store, { seq, commit, stack });
   await settle(store);
   return entry;
 }
@@ -55,7 +58,7 @@ describe("a move of the pointer", () => {
   });
 
   it.each([
-    ["whose number another commit has", 2, a, /another update moved the pointer to b{40} \(move 2\)/],
+    ["whose number another commit has", 2, a, /another update moved the pointer: move 2 to b{40} \(/],
     ["that would take an older one's number", 1, b, /another update moved the pointer/],
     ["that repeats an older one", 1, a, /another update moved the pointer/],
     ["that would leave a gap", 4, a, /leave a gap, the newest is 2: use --seq 3/],
@@ -100,6 +103,96 @@ describe("a move of the pointer", () => {
       /cannot go live: aarch64: not published/,
     );
     expect(store.objects).toEqual(before);
+  });
+
+  describe("that waits for a CDN", () => {
+    const calendar = calendarOf([]);
+    let store: MemoryStore;
+    let url: string;
+    let server: Server;
+    /** What the CDN serves. */
+    let served: () => string;
+
+    beforeEach(async () => {
+      store = new MemoryStore();
+      for (const commit of [a, b]) publishInto(store, commit, "x86_64");
+      server = createServer((_, response) => void response.end(served()));
+      await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+      url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    });
+    afterEach(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+
+    const request = (commit: string, seq: number, stack?: string) => ({
+      ...{ commit, seq, stack, url },
+      architectures: ["x86_64"] as const,
+    });
+    const context = { calendar, trust: null };
+
+    it("ends as soon as another is the newest, and says which won: its number, commit and stack", async () => {
+      const old = `${"0".repeat(40)}\n`;
+      let asked = 0;
+      served = () => {
+        // The CDN never serves the first move.
+        if (++asked === 1) void move(store, 2, b, "images/other");
+        return old;
+      };
+      await expect(promote(store, request(a, 1, "images/prod"), context)).rejects.toThrow(
+        /^move 1 to a{40} was overtaken: the newest is move 2 to b{40} \(stack images\/other, \d{4}-.*Z\); where that/,
+      );
+      expect(asked).toBeLessThan(4);
+    });
+
+    it("ends well where what it waited for was served, though another is the newest by then", async () => {
+      served = () => {
+        void move(store, 2, b);
+        return `${a}\n`;
+      };
+      expect(await promote(store, request(a, 1), context)).toMatchObject({ seq: 1, commit: a });
+    });
+
+    it("is repeated where its image is live, whatever is wrong with it by now", async () => {
+      served = () => `${a}\n`;
+      const first = await promote(store, request(a, 1), context);
+      store.objects.delete(keys.bootRecord(a, "x86_64"));
+      expect(await promote(store, request(a, 1), context)).toEqual(first);
+      await expect(promote(store, request(a, 2), context)).rejects.toThrow(
+        /cannot go live: .*not boot-tested/,
+      );
+    });
+  });
+
+  it("names the stack whose pointer it is, which stays so where nobody says another", async () => {
+    const store = new MemoryStore();
+    expect(await move(store, 1, a)).not.toHaveProperty("stack");
+    expect((await move(store, 2, b, "images/prod")).stack).toBe("images/prod");
+    expect((await move(store, 3, a)).stack).toBe("images/prod");
+    const stored = await readPointer(store);
+    expect([
+      nextSeq(stored, a),
+      nextSeq(stored, a, "images/prod"),
+      nextSeq(stored, a, "images/other"),
+    ]).toEqual([3, 3, 4]);
+  });
+
+  it("is planned by the stack whose pointer it is, and by no other", async () => {
+    const store = new MemoryStore();
+    publishInto(store, a, "x86_64");
+    const plan = (stack: string) =>
+      planMove(store, {
+        ...{ newest: a, pinned: undefined, stack },
+        ...{ architectures: ["x86_64"], calendar: calendarOf([]), trust: null },
+      });
+    // Nobody's, and so anybody's.
+    await move(store, 1, a);
+    expect(await plan("images/other")).toMatchObject({ isLive: true, seq: 1 });
+    await move(store, 2, a, "images/prod");
+    expect(await plan("images/prod")).toMatchObject({ isLive: true, seq: 2 });
+    await expect(plan("images/other")).rejects.toThrow(
+      /^bucket "memory" is another stack's, whose newest is move 2 to a{40} \(stack images\/prod, .*\), and this is images\/other: .* --commit a{40} --stack images\/other$/,
+    );
   });
 
   it("leaves foreign pointers alone in a store without a log", async () => {
