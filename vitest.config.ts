@@ -10,8 +10,8 @@ export default defineConfig({
       // git and programs of ours, on a machine that may be busy.
       { test: { name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false, testTimeout: 60_000 } },
       // The other tiers start engines, servers and virtual machines: one at a time, but for the engine tier, whose worlds share
-      // nothing and mostly wait. Time limits are a last resort only.
-      ...["conformance", "engine", "e2e"].map((name) => ({
+      // nothing and mostly wait (the platforms of `faults` do so within its one file). Time limits are a last resort only.
+      ...["conformance", "engine", "faults", "e2e"].map((name) => ({
         test: {
           name,
           include: [`test/${name}/**/*.test.ts`],

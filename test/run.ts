@@ -7,12 +7,17 @@ import path from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
 import { installPackages, missingPackages, testNeeds } from "../local/host-packages.js";
+import type { PlatformPaths } from "../local/paths.js";
 import { platform } from "../local/platform.js";
+import { settingUp } from "../local/setting-up.js";
 import { setUp } from "../local/setup.js";
+import { packagesForGo, removeGoCaches } from "../local/tools/go.js";
+import { ensureTool, toolFile, toxiproxy } from "../local/tools/go-tools.js";
+import { isExecutable } from "../local/which.js";
 import { describeError } from "../release/process/errors.js";
 import { duration, say } from "../release/process/progress.js";
 
-const tiers = ["unit", "conformance", "engine", "e2e"] as const;
+const tiers = ["unit", "conformance", "engine", "faults", "e2e"] as const;
 /** In no `npm test`: each has an npm script of its own. */
 const byName = ["full", "aarch64"] as const;
 const known = [...tiers, ...byName];
@@ -73,6 +78,16 @@ async function runTier(tier: Tier): Promise<Counts> {
   return counts;
 }
 
+/** What disturbs the network in the tier `faults`, and nothing else needs. */
+async function setUpToxiproxy(paths: PlatformPaths): Promise<void> {
+  if (await isExecutable(await toolFile(toxiproxy, paths))) return;
+  await settingUp(paths, async () => {
+    await installPackages(await packagesForGo(), paths);
+    await ensureTool(toxiproxy, paths);
+    await removeGoCaches(paths);
+  });
+}
+
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !(known as readonly string[]).includes(name));
 if (unknown !== undefined) {
@@ -87,6 +102,7 @@ if (asked.length !== 1 || asked[0] !== "unit") {
     const { paths } = platform();
     await setUp(paths, { retryVendor: false });
     await installPackages(await missingPackages(testNeeds), paths);
+    if (asked.length === 0 || asked.includes("faults")) await setUpToxiproxy(paths);
   } catch (error) {
     say(describeError(error));
     process.exit(1);

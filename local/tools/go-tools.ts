@@ -51,6 +51,15 @@ export const actionlint: GoTool = {
   ldflags: (version) => `-s -w -X github.com/rhysd/actionlint.version=${version}`,
 };
 
+/** Only for test/faults: what disturbs the network there. */
+export const toxiproxy: GoTool = {
+  name: "toxiproxy",
+  module: "github.com/Shopify/toxiproxy/v2",
+  package: "github.com/Shopify/toxiproxy/v2/cmd/server",
+  tags: [],
+  ldflags: (version) => `-s -w -X github.com/Shopify/toxiproxy/v2.Version=${version}`,
+};
+
 /** The version a go.mod pins a module to, without the "v". */
 export function pinnedVersion(goMod: string, module: string): string {
   for (const line of goMod.split("\n")) {

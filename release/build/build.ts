@@ -1,6 +1,6 @@
 import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
 import path from "node:path";
-import { withDiskSpace } from "../process/disk-space.js";
+import { dropClaim, withDiskSpace } from "../process/disk-space.js";
 import { UserError } from "../process/errors.js";
 import { imageName, type Architecture } from "../store/keys.js";
 import { exclusively } from "../process/lock.js";
@@ -55,7 +55,11 @@ export async function withBuildDirectory<T>(
   { root, commit, arch }: Pick<BuildRequest, "root" | "commit" | "arch">,
   work: () => Promise<T>,
 ): Promise<T> {
-  return exclusively(buildDirectory(root, commit, arch), `a build of ${imageName(arch)} ${commit}`, work);
+  const directory = buildDirectory(root, commit, arch);
+  return exclusively(directory, `a build of ${imageName(arch)} ${commit}`, async () => {
+    await dropClaim(directory);
+    return work();
+  });
 }
 
 /**

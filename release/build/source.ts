@@ -27,19 +27,20 @@ export async function lastImageCommit(root: string): Promise<string> {
 
 /**
  * Lays out `image/` as it is in a commit, so that a build never sees what is not committed.
- * @param directory gets `image/`, whole or not at all; one that is there already is kept
+ * @param directory of this build alone; gets `image/`, whole or not at all; one that is there already is kept
  * @returns the path of `image/` in it
  */
 export async function exportImage(root: string, commit: string, directory: string): Promise<string> {
   const image = path.join(directory, imageFolder);
   if (await exists(image)) return image;
-  const temporary = `${directory}.export-${process.pid}`;
+  // In the folder that goes with the build: what a killed run left here goes with it.
+  const temporary = path.join(directory, "export");
   const tar = path.join(temporary, "image.tar");
+  await rm(temporary, { recursive: true, force: true });
   await mkdir(temporary, { recursive: true });
   try {
     await git(root, "archive", "--format=tar", `--output=${tar}`, commit, imageFolder);
     await execa("tar", ["-xf", tar, "-C", temporary]);
-    await mkdir(directory, { recursive: true });
     await rename(path.join(temporary, imageFolder), image);
   } finally {
     await rm(temporary, { recursive: true, force: true });

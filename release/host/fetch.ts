@@ -195,9 +195,10 @@ async function fetchDisk(
     );
   }
   await sync(part);
+  // Before the disk appears: a later run that finds it looks for nothing else.
+  await discard();
   await rename(part, target);
   await sync(path.dirname(target));
-  await discard();
 }
 
 /** The archive and the disk exist side by side for a moment. */

@@ -25,7 +25,7 @@ export async function withDiskSpace<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   const claims = await claimFolder();
-  const own = path.join(claims, `${createHash("sha256").update(folder).digest("hex")}.json`);
+  const own = claimFile(claims, folder);
   await exclusively(path.join(claims, "claims"), "a look at the free disk space", async () => {
     await requireDiskSpace(folder, gigabytes, await othersAtWork(claims, own, folder));
     await writeFile(own, JSON.stringify({ folder, gigabytes } satisfies Claim));
@@ -35,6 +35,15 @@ export async function withDiskSpace<T>(
   } finally {
     await rm(own, { force: true });
   }
+}
+
+/** Drops what a run that was killed had claimed for a folder, whose lock this process holds: it may have nothing to claim any more. */
+export async function dropClaim(folder: string): Promise<void> {
+  await rm(claimFile(await claimFolder(), folder), { force: true });
+}
+
+function claimFile(claims: string, folder: string): string {
+  return path.join(claims, `${createHash("sha256").update(folder).digest("hex")}.json`);
 }
 
 async function requireDiskSpace(folder: string, gigabytes: number, others: Claim[]): Promise<void> {

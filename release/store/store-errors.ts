@@ -29,6 +29,10 @@ const wrongCredentials = new Set([
   "ExpiredTokenException",
   "TokenRefreshRequired",
 ]);
+/** What was sent is not what arrived: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html. */
+const damagedOnTheWay = new Set(["BadDigest", "XAmzContentSHA256Mismatch"]);
+/** Below 500, and not what the request is to blame for: the server is busy, or waited for us in vain. */
+const passing = new Set([408, 409, 429]);
 const noCredentials = new Set(["CredentialsProviderError", "TokenProviderError"]);
 
 /**
@@ -59,8 +63,12 @@ export function explainStoreError(error: unknown, where: string, key?: string): 
     return user(`${where} is in another region: set AWS_REGION to the bucket's own`);
   if (unreachable.has(cause))
     return user(`${where} cannot be reached (${cause}): is it running, and AWS_ENDPOINT_URL_S3 right?`);
+  if (damagedOnTheWay.has(name))
+    return user(
+      `what was sent to ${where} did not arrive as it was (${name}): look at the network, and try again`,
+    );
   if (status === 507) return user(`${where} is full: free some space there`);
-  if (status !== undefined && status >= 500)
+  if (status !== undefined && (status >= 500 || passing.has(status) || name === "RequestTimeout"))
     return user(
       `${where} answers ${status} (${name})${key === undefined ? "" : ` for ${key}`}: try again later`,
     );

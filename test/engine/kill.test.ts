@@ -1,9 +1,9 @@
-import { readFile, readdir } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { checkout } from "../../local/paths.js";
+import { kill, processesOf } from "./processes.js";
 import { World } from "./world.js";
 
 describe("an update that is killed or cancelled", () => {
@@ -24,22 +24,7 @@ describe("an update that is killed or cancelled", () => {
     });
   }
 
-  /**
-   * The live processes of that update, wherever in the process tree they are: they are told a folder for temporary files which no others
-   * are told, and hand it on, also to builds and guests, which are told next to nothing.
-   */
-  async function updateProcesses(): Promise<{ pid: number; command: string }[]> {
-    const found = [];
-    for (const entry of await readdir("/proc")) {
-      if (!/^\d+$/.test(entry)) continue;
-      const [environment, command] = await Promise.all(
-        ["environ", "cmdline"].map((name) => readFile(`/proc/${entry}/${name}`, "utf8").catch(() => "")),
-      );
-      if (environment!.split("\0").includes(`TMPDIR=${world.environment.TMPDIR}`))
-        found.push({ pid: Number(entry), command: command!.replaceAll("\0", " ") });
-    }
-    return found;
-  }
+  const updateProcesses = () => processesOf(world.environment.TMPDIR!);
 
   async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
     const deadline = Date.now() + 60_000;
@@ -48,15 +33,6 @@ describe("an update that is killed or cancelled", () => {
       if (seen !== undefined) return seen;
       if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
       await pause(50); // polls
-    }
-  }
-
-  function kill(pid: number): void {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch (error) {
-      // It died with its parent, just before.
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
     }
   }
 

@@ -10,6 +10,7 @@ import {
   pinnedVersion,
   pulumi,
   toolVersion,
+  toxiproxy,
   versitygw,
 } from "../../../local/tools/go-tools.js";
 import { pinnedRequirement } from "../../../local/tools/zizmor.js";
@@ -89,7 +90,7 @@ describe("an installed Go", () => {
 });
 
 describe("a tool built from its Go module", () => {
-  it.each([pulumi, versitygw, packer, actionlint])(
+  it.each([pulumi, versitygw, packer, actionlint, toxiproxy])(
     "is pinned, with the toolchain that builds it: $name",
     async (tool) => {
       expect(await toolVersion(tool)).toMatch(/^\d+\.\d+\.\d+$/);

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
@@ -158,6 +158,17 @@ describe("the sources of a build", () => {
     await writeFile(path.join(image, "built"), "x");
     await exportImage(root, first, path.join(root, "build/x"));
     expect(await readFile(path.join(image, "built"), "utf8")).toBe("x");
+  });
+
+  it("are laid out anew where a run was killed in the middle, and nothing is beside the build's own folder", async () => {
+    await git("init", "--quiet");
+    const first = await commit("image/a");
+    await mkdir(path.join(root, "build/x/export/image"), { recursive: true });
+    await writeFile(path.join(root, "build/x/export/image/half"), "x");
+    const image = await exportImage(root, first, path.join(root, "build/x"));
+    expect(await readdir(image)).toEqual(["a"]);
+    expect(await readdir(path.join(root, "build/x"))).toEqual(["image"]);
+    expect(await readdir(path.join(root, "build"))).toEqual(["x"]);
   });
 
   it("are refused for a commit that is not in the checkout, and leave nothing behind", async () => {

@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { existsSync, statSync, watch } from "node:fs";
+import { existsSync, readdirSync, statSync, watch } from "node:fs";
 import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -124,6 +124,19 @@ describe("fetchImage", () => {
     await writeFile(target, Buffer.alloc(disk.length, 1));
     expect((await fetchIt()).cached).toBe(false);
     expect((await readFile(target)).equals(disk)).toBe(true);
+  });
+
+  it("has nothing else there any more when the disk appears, so a run that is killed then leaves nothing", async () => {
+    await mkdir(path.dirname(target));
+    const beside: string[][] = [];
+    const watcher = watch(path.dirname(target), () => {
+      const names = readdirSync(path.dirname(target)).filter((name) => !name.endsWith(".lock"));
+      if (names.includes(path.basename(target))) beside.push(names);
+    });
+    await fetchIt();
+    await vi.waitFor(() => expect(beside).not.toEqual([]));
+    watcher.close();
+    expect(beside[0]).toEqual([path.basename(target)]);
   });
 
   it("never shows the disk at its path before it is whole", async () => {

@@ -2,6 +2,7 @@ import { cp, mkdir, mkdtemp, readdir, rm, statfs, writeFile } from "node:fs/prom
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { buildDirectory, withBuildDirectory } from "../../../../release/build/build.js";
 import { withDiskSpace } from "../../../../release/process/disk-space.js";
 import { exclusively } from "../../../../release/process/lock.js";
 
@@ -60,6 +61,21 @@ describe("the disk space of a build", () => {
     await building("a", free * 0.6, () => cp(claims, kept, { recursive: true }));
     await cp(kept, claims, { recursive: true });
     await building("b", free * 0.6);
+    expect(await readdir(claims)).toEqual(["claims.lock"]);
+  });
+
+  it("is claimed by nothing any more once a later run works on what a killed one had built", async () => {
+    const request = { root, commit: "c".repeat(40), arch: "x86_64" as const };
+    const claims = path.join(root, `runner-images-${process.getuid!()}`);
+    const kept = path.join(root, "kept");
+    await mkdir(buildDirectory(root, request.commit, request.arch), { recursive: true });
+    await withBuildDirectory(request, () =>
+      withDiskSpace(buildDirectory(root, request.commit, request.arch), free * 0.1, () =>
+        cp(claims, kept, { recursive: true }),
+      ),
+    );
+    await cp(kept, claims, { recursive: true });
+    await withBuildDirectory(request, () => Promise.resolve());
     expect(await readdir(claims)).toEqual(["claims.lock"]);
   });
 

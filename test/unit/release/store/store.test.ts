@@ -67,11 +67,16 @@ describe("trouble with the store", () => {
     ["silence", failure("TimeoutError"), /cannot be reached/],
     ["a full disk", failure("InsufficientStorage", 507), /is full/],
     ["a broken server", failure("InternalError", 500), /answers 500/],
+    ["a busy server", failure("TooManyRequests", 429), /answers 429/],
+    ["two writers", failure("ConditionalRequestConflict", 409), /answers 409/],
+    ["an upload that stalls", failure("RequestTimeout", 400), /answers 400 \(RequestTimeout\): try again/],
+    ["content damaged on its way", failure("XAmzContentSHA256Mismatch", 400), /did not arrive as it was/],
+    ["a part damaged on its way", failure("BadDigest", 400), /did not arrive as it was/],
   ])("is one line for %s", (_, error, message) => {
     const explained = explainStoreError(error, "the store");
     expect(explained).toBeInstanceOf(UserError);
     expect((explained as UserError).message).toMatch(message);
-    expect((explained as UserError).message).toMatch(/^the store|for the store/);
+    expect((explained as UserError).message).toMatch(/^the store|(for|to) the store/);
     expect((explained as UserError).message).not.toContain("\n");
   });
 
