@@ -353,7 +353,11 @@ function checksummed(body: AsyncIterable<Buffer>) {
  * Where an object lies that a GET cannot reach, unless a copy of it was restored for a while:
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
  */
-function archiveOf({ StorageClass, ArchiveStatus, Restore }: HeadObjectCommandOutput): string | null {
+export function archiveOf({
+  StorageClass,
+  ArchiveStatus,
+  Restore,
+}: Partial<HeadObjectCommandOutput>): string | null {
   if (Restore?.includes('ongoing-request="false"')) return null;
   if (StorageClass === "GLACIER" || StorageClass === "DEEP_ARCHIVE") return StorageClass;
   return ArchiveStatus ?? null;

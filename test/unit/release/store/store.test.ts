@@ -5,7 +5,7 @@ import { objectHeaders } from "../../../../release/store/headers.js";
 import { keys } from "../../../../release/store/keys.js";
 import { manifest } from "../../../../release/store/records.js";
 import { explainStoreError } from "../../../../release/store/store-errors.js";
-import { getJson, parseJson, partSizeFor, S3Store } from "../../../../release/store/store.js";
+import { archiveOf, getJson, parseJson, partSizeFor, S3Store } from "../../../../release/store/store.js";
 import { manifestOf, MemoryStore } from "../memory-store.js";
 
 const commit = "c".repeat(40);
@@ -50,6 +50,35 @@ describe("the headers of an object", () => {
   });
 });
 
+describe("an object that was moved to an archive", () => {
+  it.each<[string, Parameters<typeof archiveOf>[0], string | null]>([
+    ["can be read in S3 Standard, of which S3 says nothing", {}, null],
+    ["can be read at once from Glacier Instant Retrieval", { StorageClass: "GLACIER_IR" }, null],
+    ["cannot be read from Glacier", { StorageClass: "GLACIER" }, "GLACIER"],
+    ["cannot be read from Deep Archive", { StorageClass: "DEEP_ARCHIVE" }, "DEEP_ARCHIVE"],
+    [
+      "cannot be read from an archive tier of Intelligent-Tiering",
+      { StorageClass: "INTELLIGENT_TIERING", ArchiveStatus: "ARCHIVE_ACCESS" },
+      "ARCHIVE_ACCESS",
+    ],
+    [
+      "cannot be read while it is restored",
+      { StorageClass: "GLACIER", Restore: 'ongoing-request="true"' },
+      "GLACIER",
+    ],
+    [
+      "can be read while it stays restored",
+      {
+        StorageClass: "GLACIER",
+        Restore: 'ongoing-request="false", expiry-date="Fri, 21 Dec 2029 00:00:00 GMT"',
+      },
+      null,
+    ],
+  ])("%s", (_, answer, archive) => {
+    expect(archiveOf(answer)).toBe(archive);
+  });
+});
+
 describe("trouble with the store", () => {
   const failure = (name: string, status?: number, code?: string) =>
     Object.assign(new Error("x"), { name, $metadata: { httpStatusCode: status }, ...(code && { code }) });
@@ -78,6 +107,14 @@ describe("trouble with the store", () => {
     expect((explained as UserError).message).toMatch(message);
     expect((explained as UserError).message).toMatch(/^the store|(for|to) the store/);
     expect((explained as UserError).message).not.toContain("\n");
+  });
+
+  it("names the object where that is what cannot be read", () => {
+    for (const error of [failure("AccessDenied", 403), failure("InternalError", 500)])
+      expect((explainStoreError(error, "the store", "images/x") as UserError).message).toContain("images/x");
+    expect(
+      (explainStoreError(failure("ExpiredToken", 400), "the store", "images/x") as UserError).message,
+    ).not.toContain("images/x");
   });
 
   it("stays a bug where it is not known", () => {
