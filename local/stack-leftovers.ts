@@ -22,7 +22,12 @@ export interface Leftovers {
   lock: boolean;
   /** Notes of commands that were cut off: every update would warn of them. Ours are all made to be repeated. */
   pendingOperations: boolean;
+  /** Files that were to become part of the state: nothing reads them, and nothing else would ever remove them. */
+  temporaryFiles: string[];
 }
+
+/** https://github.com/google/go-cloud/blob/master/blob/fileblob/fileblob.go (createTemp): the file's name, the time in hex. */
+const temporaryFile = /\.[0-9a-f]+\.tmp$/;
 
 /**
  * @param state the folder of the file backend
@@ -33,7 +38,11 @@ export async function stackLeftovers(state: string, project: string, stack: stri
   const file = path.join(state, ".pulumi", "stacks", project, `${stack}.json`);
   const text = await readFile(file, "utf8").catch(() => "");
   const stored = stateFile.safeParse(parseJson(text)).data;
-  return { lock, pendingOperations: (stored?.checkpoint.latest.pending_operations ?? []).length > 0 };
+  return {
+    lock,
+    pendingOperations: (stored?.checkpoint.latest.pending_operations ?? []).length > 0,
+    temporaryFiles: await findTemporaryFiles(path.join(state, ".pulumi")),
+  };
 }
 
 /**
@@ -55,6 +64,11 @@ async function hasStaleLock(state: string, project: string, stack: string): Prom
     say(`stack ${stack}: waiting for the engine of an earlier run (process ${owner}) to end`);
     await sleep(2_000);
   }
+}
+
+async function findTemporaryFiles(folder: string): Promise<string[]> {
+  const names = await readdir(folder, { recursive: true }).catch(() => []);
+  return names.filter((name) => temporaryFile.test(name)).map((name) => path.join(folder, name));
 }
 
 async function readLocks(folder: string): Promise<z.infer<typeof lockFile>[]> {

@@ -1,4 +1,4 @@
-import { chmod, mkdir } from "node:fs/promises";
+import { chmod, mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { RunError } from "@pulumi/pulumi";
 import {
@@ -42,6 +42,7 @@ export async function update(
   env: Record<string, string>,
 ): Promise<UpdateResult> {
   const leftovers = await stackLeftovers(paths.state, projectName, stackName);
+  for (const file of leftovers.temporaryFiles) await rm(file, { force: true });
   return withStack(engine, program, paths, env, async (stack, watch) => {
     if (leftovers.lock) {
       say(`stack ${stackName}: removing the lock of an update that was killed`);

@@ -93,7 +93,7 @@ describe.concurrent("the next run converges without a hand after", () => {
         tally.converged += 1;
         say(`converged after ${duration(Date.now() - began)}: ${title}`);
       } catch (error) {
-        say(`NOT converged: ${title}`);
+        say(`NOT converged: ${title}\n${(error as Error).message}`);
         throw error;
       }
     },

@@ -47,14 +47,27 @@ describe("a command that was cut off", () => {
 
   it("is seen in the state", async () => {
     await checkpoint({ resources: [], pending_operations: [{ type: "creating" }] });
-    expect(await leftovers()).toEqual({ lock: false, pendingOperations: true });
+    expect(await leftovers()).toMatchObject({ lock: false, pendingOperations: true });
   });
 
   it.each([{ resources: [] }, { resources: [], pending_operations: [] }])(
     "is not seen in %j",
     async (latest) => {
       await checkpoint(latest);
-      expect(await leftovers()).toEqual({ lock: false, pendingOperations: false });
+      expect(await leftovers()).toMatchObject({ lock: false, pendingOperations: false });
     },
   );
+});
+
+describe("a file of the state that was cut off", () => {
+  it("is found wherever it is, and no file of the state is taken for one", async () => {
+    const folder = path.join(state, ".pulumi");
+    const cutOff = ["stacks/runner-images/local.json.bak.18eb8514507dbe2e.tmp", "locks/id.json.18eb85.tmp"];
+    for (const file of [...cutOff, "stacks/runner-images/local.json", "history/local.json.bak"]) {
+      await mkdir(path.dirname(path.join(folder, file)), { recursive: true });
+      await writeFile(path.join(folder, file), "{}");
+    }
+    const { temporaryFiles } = await leftovers();
+    expect(temporaryFiles.sort()).toEqual(cutOff.map((file) => path.join(folder, file)).sort());
+  });
 });
