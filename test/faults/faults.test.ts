@@ -11,7 +11,7 @@ import { describeScenario, drawScenarios, kindOf, verbs, type Scenario, type Tar
 import { Template } from "./stand.js";
 
 /** How many: the part of `npm test` unless said otherwise. */
-const count = setting("FAULTS", 6);
+const count = setting("FAULTS", 4);
 const seed = setting("SEED", randomInt(2 ** 31));
 const scenarios = drawScenarios(seed, count);
 
