@@ -325,9 +325,9 @@ async function describe(
     build: facts,
     publishedAt: new Date().toISOString(),
   };
-  const result = await createManifest(store, record);
+  // Before the manifest, after which nobody looks any more.
   await store.abortUnfinishedUploads(keys.disk(commit, arch));
-  return result;
+  return createManifest(store, record);
 }
 
 /**
