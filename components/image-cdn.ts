@@ -18,6 +18,12 @@ export interface ImageCdnArgs {
 const oneMinute = 60;
 const oneYear = 365 * 24 * 60 * 60;
 
+/**
+ * How long the pointer is remembered, in seconds: of this and the object's own max-age of a minute, which goes on to the hosts, the less
+ * counts. What it costs: docs/operations.md.
+ * https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Expiration.html
+ */
+const pointerTtl = 5;
 /** How long an error is remembered, in seconds: what a host asked for too early must be there when it asks again. */
 const errorTtl = 5;
 /** All that CloudFront remembers unless told otherwise. */
@@ -62,7 +68,7 @@ export class ImageCdn extends pulumi.ComponentResource {
         : pulumi.output(`https://${domain}`);
     this.registerOutputs();
 
-    /** What may change is cached for a minute, everything else for a year. One copy for all clients: nothing of a request counts. */
+    /** What may change is cached for seconds, everything else for a year. One copy for all clients: nothing of a request counts. */
     function createCachePolicies() {
       const policy = (kind: string, comment: string, ttl: number) =>
         new aws.cloudfront.CachePolicy(
@@ -85,7 +91,7 @@ export class ImageCdn extends pulumi.ComponentResource {
         );
       return {
         immutable: policy("immutable", "images/ and pointer/ never change", oneYear),
-        pointer: policy("pointer", "latest and latest.json", oneMinute),
+        pointer: policy("pointer", "latest and latest.json", pointerTtl),
       };
     }
 

@@ -18,8 +18,8 @@ export interface PlatformOptions {
   latestTtlSeconds?: number;
 }
 
-/** nginx adds up to a second, and hosts are promised 60. */
-const defaultLatestTtlSeconds = 59;
+/** CloudFront has 5 (components/image-cdn.ts), and nginx adds up to a second. */
+const defaultLatestTtlSeconds = 4;
 
 /** The S3 server and the CDN of one folder, and how commands reach them. */
 export interface Platform {

@@ -91,7 +91,6 @@ http {
       proxy_pass ${originUrl}/${bucket}$uri;
     }
 
-    # Promised are 60 s: nginx serves an entry up to a second longer than it is valid.
     location ~ "^/latest(\\.json)?$" {
       proxy_cache_valid 200 ${latestTtlSeconds}s;
       proxy_cache_valid 403 404 5s;

@@ -127,7 +127,7 @@ async function copyTo(
   return stored?.text === text || store.replace(key, text, stored?.etag ?? null);
 }
 
-/** Milliseconds. The CDN may serve the old pointer for a minute, and some caches check twice. */
+/** Milliseconds. A CDN that is there already may serve the old pointer for a minute, and some caches check twice. */
 const cdnTimeout = 150_000;
 const cdnInterval = 1_000;
 const requestTimeout = 5_000;

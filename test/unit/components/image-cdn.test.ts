@@ -127,7 +127,7 @@ describe("ImageCdn with a domain and its zone", () => {
     ]);
     expect(defaultCacheBehavior.cachePolicyId).toBe("cdn-pointer-id");
     expect(inputs("cachePolicy", "cdn-immutable")).toMatchObject({ defaultTtl: 31536000, maxTtl: 31536000 });
-    expect(inputs("cachePolicy", "cdn-pointer")).toMatchObject({ minTtl: 0, defaultTtl: 60, maxTtl: 60 });
+    expect(inputs("cachePolicy", "cdn-pointer")).toMatchObject({ minTtl: 0, defaultTtl: 5, maxTtl: 5 });
   });
 
   it("forgets every error within ten seconds, and never replaces its status", () => {

@@ -5,7 +5,7 @@ const settings = {
   port: 20_002,
   originUrl: "http://127.0.0.1:20001",
   bucket: "runner-images",
-  latestTtlSeconds: 59,
+  latestTtlSeconds: 4,
   user: undefined,
 };
 
