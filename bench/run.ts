@@ -1,9 +1,9 @@
-/** `npm run bench [publish] [noop] [boot]`: prints the tables of the README, and fails where one of its promises is broken. */
+/** `npm run bench [publish] [noop] [boot] [age]`: prints the tables of the README, and fails where one of its promises is broken. */
 import path from "node:path";
 import { execa } from "execa";
 import { say } from "../release/process/progress.js";
 
-const benches = ["publish", "noop", "boot"];
+const benches = ["publish", "noop", "boot", "age"];
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !benches.includes(name));
 if (unknown !== undefined) {

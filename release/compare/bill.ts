@@ -62,7 +62,7 @@ export async function billOf(
 
 /** When hosts got a commit last; null: never, as far as the last moves tell. */
 async function lastLive(store: StoreReader, commit: string): Promise<Date | null> {
-  const log = await readLog(store);
+  const log = await readLog(store, movesLookedAt);
   const moves = await Promise.all(log.slice(-movesLookedAt).map((seq) => readEntry(store, seq)));
   const last = moves.findLast((move) => move?.commit === commit);
   return last === undefined || last === null ? null : new Date(last.promotedAt);

@@ -1,7 +1,7 @@
 import { printable } from "../process/progress.js";
 import { commitPattern, keys } from "../store/keys.js";
 import { pointer, type Pointer } from "../store/records.js";
-import { getJson, parseJson, type StoreReader } from "../store/store.js";
+import { getJson, parseJson, type StoredText, type StoreReader } from "../store/store.js";
 
 /**
  * The stored pointer: the log `pointer/<seq>.json` decides, `latest.json` and `latest` are its copies for hosts. They
@@ -19,14 +19,36 @@ export interface StoredPointer {
 const entryPattern = /^pointer\/(\d{8})\.json$/;
 
 /**
- * The numbers of all moves, oldest first. They have no gap: an entry behind one was not made by a move, and would otherwise be the newest
- * for good, since nobody can delete it.
+ * The copy says where to look for the newest move, so that a log of years takes as long as one of days. Not up here: whoever forged an
+ * entry and its copy, which nobody can delete, would have taken all numbers that are left.
  */
-export async function readLog(store: StoreReader): Promise<number[]> {
-  const found = await store.list(keys.pointerPrefix);
+const highestHint = 90_000_000;
+
+/**
+ * The numbers of the last moves, oldest first: `count` of them, where there are as many, or more. They have no gap: an entry behind one was
+ * not made by a move, and would otherwise be the newest for good, since nobody can delete it.
+ */
+export async function readLog(store: StoreReader, count: number): Promise<number[]> {
+  const copy = parseCopy(await store.get(keys.latestJson));
+  if (copy !== null && copy.seq <= highestHint) {
+    const first = Math.max(1, copy.seq - count + 1);
+    const numbers = await readRun(store, first);
+    if (numbers.at(-1)! >= copy.seq) return numbers;
+  }
+  // Killed before there was a copy, or the copy was edited by hand.
+  return readRun(store, 1);
+}
+
+/** The numbers from `first` on, up to the first gap. */
+async function readRun(store: StoreReader, first: number): Promise<number[]> {
+  const found = await store.list(keys.pointerPrefix, first === 1 ? undefined : keys.pointer(first - 1));
   const numbers = found.flatMap((key) => entryPattern.exec(key)?.[1] ?? []).map(Number);
-  const gap = numbers.findIndex((number, index) => number !== index + 1);
+  const gap = numbers.findIndex((number, index) => number !== first + index);
   return gap === -1 ? numbers : numbers.slice(0, gap);
+}
+
+function parseCopy(copy: StoredText | null): Pointer | null {
+  return copy === null ? null : parseJson(copy.text, pointer);
 }
 
 /** One move of the log. @throws UserError where it is not valid */
@@ -36,7 +58,7 @@ export async function readEntry(store: StoreReader, seq: number): Promise<Pointe
 
 /** The newest move of the log. */
 export async function readHead(store: StoreReader): Promise<Pointer | null> {
-  const newest = (await readLog(store)).at(-1);
+  const newest = (await readLog(store, 1)).at(-1);
   return newest === undefined ? null : readEntry(store, newest);
 }
 
@@ -49,7 +71,7 @@ export async function readPointer(store: StoreReader): Promise<StoredPointer> {
   ]);
   return {
     head,
-    latestJson: latestJson === null ? null : parseJson(latestJson.text, pointer),
+    latestJson: parseCopy(latestJson),
     latest: latest === null ? null : parseLatest(latest.text),
   };
 }

@@ -45,7 +45,7 @@ export async function readStatus(
   const { url, pinned } = given;
   const [{ head, latest }, log, served] = await Promise.all([
     readPointer(store),
-    readLog(store),
+    readLog(store, historyLength),
     url === null ? null : readServedLatest(url),
   ]);
   const newest = log.slice(-historyLength).reverse();

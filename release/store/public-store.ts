@@ -14,11 +14,12 @@ export function publicStore(url: string): StoreReader {
   const store: StoreReader = {
     where: url,
     get: (key) => get(`${url}/${key}`),
-    async list(prefix) {
+    async list(prefix, after = "") {
       if (prefix !== keys.pointerPrefix) throw new Error(`${prefix} cannot be listed through a CDN`);
       // Nothing can be listed there, but the newest move says how many there were.
       const newest = await getJson(store, keys.latestJson, pointer);
-      return Array.from({ length: newest?.seq ?? 0 }, (_, index) => keys.pointer(index + 1));
+      const all = Array.from({ length: newest?.seq ?? 0 }, (_, index) => keys.pointer(index + 1));
+      return all.filter((key) => key > after);
     },
   };
   return store;

@@ -42,8 +42,8 @@ export interface StoreReader {
   readonly where: string;
   /** Null: there is no such object. */
   get(key: string): Promise<StoredText | null>;
-  /** The keys under a prefix, in order. */
-  list(prefix: string): Promise<string[]>;
+  /** The keys under a prefix, in order; of those only the ones that come after a key, where it is given. */
+  list(prefix: string, after?: string): Promise<string[]>;
 }
 
 /** All that can be read of a bucket. */
@@ -195,10 +195,11 @@ export class S3Store implements Store {
     return { text: text ?? "", etag: found.ETag ?? "" };
   }
 
-  async list(prefix: string): Promise<string[]> {
+  async list(prefix: string, after?: string): Promise<string[]> {
     const found: string[] = [];
     await this.#explained(async () => {
-      const pages = paginateListObjectsV2({ client: this.#client }, { Bucket: this.#bucket, Prefix: prefix });
+      const what = { Bucket: this.#bucket, Prefix: prefix, StartAfter: after };
+      const pages = paginateListObjectsV2({ client: this.#client }, what);
       for await (const page of pages) found.push(...(page.Contents ?? []).map((object) => object.Key ?? ""));
     });
     return found.sort();

@@ -30,8 +30,9 @@ export class MemoryStore implements Store {
     return Promise.resolve(text === undefined ? null : { text, etag: etagOf(text) });
   }
 
-  list(prefix: string): Promise<string[]> {
-    return Promise.resolve([...this.objects.keys()].filter((key) => key.startsWith(prefix)).sort());
+  list(prefix: string, after = ""): Promise<string[]> {
+    const found = [...this.objects.keys()].filter((key) => key.startsWith(prefix) && key > after);
+    return Promise.resolve(found.sort());
   }
 
   create(key: string, text: string): Promise<void> {

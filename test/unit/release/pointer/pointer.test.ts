@@ -1,11 +1,12 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { keys } from "../../../../release/store/keys.js";
 import {
   agrees,
   latestText,
   nextSeq,
   parseLatest,
+  readLog,
   readPointer,
   type StoredPointer,
 } from "../../../../release/pointer/pointer.js";
@@ -116,6 +117,30 @@ describe("the stored pointer", () => {
     const stored = await readPointer(store);
     expect(stored.head?.seq).toBe(2);
     expect(nextSeq(stored, b)).toBe(3);
+  });
+
+  it("looks at the end of the log alone, from what the copy names", async () => {
+    const store = new MemoryStore();
+    for (let seq = 1; seq <= 5000; seq++) store.objects.set(keys.pointer(seq), jsonText(move(seq, a)));
+    store.objects.set(keys.latestJson, jsonText(move(4999, a)));
+    const listed = vi.spyOn(store, "list");
+    expect((await readPointer(store)).head?.seq).toBe(5000);
+    expect(await readLog(store, 3)).toEqual([4997, 4998, 4999, 5000]);
+    expect(listed.mock.calls).toEqual([
+      [keys.pointerPrefix, keys.pointer(4998)],
+      [keys.pointerPrefix, keys.pointer(4996)],
+    ]);
+  });
+
+  it.each([
+    ["is behind by many moves", 1, 3],
+    ["names a move that is not in the log", 7, 3],
+    ["names an entry that leaves no numbers, and was forged like it", 99_999_999, 3],
+  ])("finds the newest move where the copy %s", async (_, named, newest) => {
+    const store = new MemoryStore();
+    for (const seq of [1, 2, 3, 99_999_999]) store.objects.set(keys.pointer(seq), jsonText(move(seq, a)));
+    store.objects.set(keys.latestJson, jsonText(move(named, a)));
+    expect((await readPointer(store)).head?.seq).toBe(newest);
   });
 
   it("passes over what is no entry of the log", async () => {
