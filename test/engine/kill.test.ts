@@ -27,7 +27,7 @@ describe("an update that is killed or cancelled", () => {
   const updateProcesses = () => processesOf(world.environment.TMPDIR!);
 
   async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
-    const deadline = Date.now() + 60_000;
+    const deadline = Date.now() + 180_000;
     for (;;) {
       const seen = await look();
       if (seen !== undefined) return seen;
