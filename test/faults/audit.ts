@@ -1,6 +1,7 @@
 import { createHash, createPublicKey, verify } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
+import { crc32 } from "node:zlib";
 import {
   GetObjectCommand,
   ListMultipartUploadsCommand,
@@ -131,7 +132,7 @@ async function auditSet(
       wrong.push(`${key} is unknown`);
 
   const archive = get(".qcow2.zst");
-  const compressed = archive && { bytes: archive.length, sha256: sha256(archive) };
+  const compressed = archive && { bytes: archive.length, sha256: sha256(archive), crc32: s3Crc32(archive) };
   const disk = archive && (await diskIn(archive, compressed!.sha256));
   if (archive === undefined) lacks.push("no disk");
   else if (disk === null) wrong.push("the disk does not decompress");
@@ -245,6 +246,13 @@ export async function auditHost(file: string, bucket: Bucket, commit: string): P
   const disk = await readFile(file).catch(() => undefined);
   const said = bucket.get(`images/${commit}/ubuntu-x86_64.qcow2.sha256`)?.bytes.toString().trim();
   return disk !== undefined && sha256(disk) === said ? [] : [`${file} is not what was published`];
+}
+
+/** https://docs.aws.amazon.com/AmazonS3/latest/API/API_Checksum.html: base64 of the big-endian number. */
+function s3Crc32(bytes: Buffer): string {
+  const number = Buffer.alloc(4);
+  number.writeUInt32BE(crc32(bytes));
+  return number.toString("base64");
 }
 
 function sha256(bytes: Buffer): string {
