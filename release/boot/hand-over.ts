@@ -1,7 +1,7 @@
 import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "../process/errors.js";
-import { isHandedOver } from "../store/hand-over.js";
+import { isHandedOver } from "../store/sums.js";
 import { imageName, type Architecture } from "../store/keys.js";
 import { bootRecord, type BootRecord } from "../store/records.js";
 import { jsonText, parseJson } from "../store/store.js";
@@ -28,7 +28,7 @@ function takenFile(records: string, { commit, arch }: Image): string {
 /**
  * Takes over the record of a boot test that another machine ran, so that `boot-test` stores it in place of booting.
  * @param folder holds the record
- * @param sums its hash (store/hand-over.ts)
+ * @param sums its hash (store/sums.ts)
  * @param records the folder it is kept in
  * @returns null where it is of another commit: then it is left alone
  * @throws UserError where it is missing, not the one of its hash, or no record of this image; then nothing was changed

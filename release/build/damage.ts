@@ -2,13 +2,13 @@ import { devNull } from "node:os";
 import { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 import { imageName, keys, type Architecture } from "../store/keys.js";
-import { UserError } from "../process/errors.js";
+import { fetchReason, UserError } from "../process/errors.js";
 import { sha256Stream } from "../process/hash.js";
 import { step } from "../process/progress.js";
 import { cancellation } from "../process/run.js";
 import { manifest, type Manifest } from "../store/records.js";
-import { DamagedError, parseJson, type S3Store } from "../store/store.js";
-import { explainStoreError, isChecksumMismatch } from "../store/store-errors.js";
+import { parseJson, type S3Store } from "../store/store.js";
+import { DamagedError, explainStoreError } from "../store/store-errors.js";
 import { measureCompressed, ZstdError } from "./compress.js";
 
 /**
@@ -76,10 +76,6 @@ async function readStored(store: S3Store, key: string, disk: Manifest | null): P
         );
     return found.compressed.sha256;
   } catch (error) {
-    if (isChecksumMismatch(error))
-      throw new DamagedError(
-        `${key} in ${store.where} is damaged: it does not have the checksum it was stored with`,
-      );
     if (error instanceof ZstdError)
       throw new DamagedError(`${key} in ${store.where} is damaged: ${error.message}`);
     throw explainStoreError(error, store.where, key);
@@ -98,7 +94,6 @@ async function readServed(address: string): Promise<string> {
     return await sha256Stream(Readable.fromWeb(answer.body as ReadableStream));
   } catch (error) {
     if (error instanceof UserError || cancellation.signal.aborted) throw error;
-    const { cause, message } = error as Error & { cause?: { code?: string } };
-    throw new DamagedError(`${address} cannot be read (${cause?.code ?? message})`);
+    throw new DamagedError(`${address} cannot be read (${fetchReason(error)})`);
   }
 }

@@ -1,7 +1,7 @@
 import { copyFile, mkdir, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "../process/errors.js";
-import { isHandedOver } from "../store/hand-over.js";
+import { isHandedOver } from "../store/sums.js";
 import { imageName } from "../store/keys.js";
 import { buildFacts } from "../store/records.js";
 import { parseJson } from "../store/store.js";
@@ -28,7 +28,7 @@ export function attestationFile(request: Pick<Request, "root" | "commit" | "arch
 /**
  * Takes over an image that another machine built, so that `publish` finds it as if it had been built here.
  * @param folder holds what the build left; its files are moved
- * @param sums the hashes of disk and facts (store/hand-over.ts)
+ * @param sums the hashes of disk and facts (store/sums.ts)
  * @returns null where it is of another commit: then it is left alone
  * @throws UserError where a file is missing or not the one of its hash, or was made of something else; then nothing was changed
  */

@@ -19,10 +19,10 @@ export interface StoredPointer {
 const entryPattern = /^pointer\/(\d{8})\.json$/;
 
 /**
- * The copy says where to look for the newest move, so that a log of years takes as long as one of days. Not up here: whoever forged an
- * entry and its copy, which nobody can delete, would have taken all numbers that are left.
+ * Up to this number, `latest.json` is believed where the log ends, so that a log of years is read as fast as one of days. Believed higher
+ * up, a forged entry, which nobody can delete, would have used up the numbers.
  */
-const highestHint = 90_000_000;
+const highestBelieved = 90_000_000;
 
 /**
  * The numbers of the last moves, oldest first: `count` of them, where there are as many, or more. They have no gap: an entry behind one was
@@ -30,7 +30,7 @@ const highestHint = 90_000_000;
  */
 export async function readLog(store: StoreReader, count: number): Promise<number[]> {
   const copy = parseCopy(await store.get(keys.latestJson));
-  if (copy !== null && copy.seq <= highestHint) {
+  if (copy !== null && copy.seq <= highestBelieved) {
     const first = Math.max(1, copy.seq - count + 1);
     const numbers = await readRun(store, first);
     if (numbers.at(-1)! >= copy.seq) return numbers;

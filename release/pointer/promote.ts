@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { UserError } from "../process/errors.js";
+import { fetchReason, UserError } from "../process/errors.js";
 import { keys, type Architecture } from "../store/keys.js";
 import { agrees, latestText, moveText, parseLatest, readEntry, readHead, readPointer } from "./pointer.js";
 import { say, step } from "../process/progress.js";
@@ -165,7 +165,6 @@ export async function readServedLatest(url: string): Promise<{ commit: string | 
       description: commit === null ? "serves something that is no commit" : `names ${commit}`,
     };
   } catch (error) {
-    const { cause, message } = error as Error & { cause?: { code?: string } };
-    return { commit: null, description: `cannot be reached (${cause?.code ?? message})` };
+    return { commit: null, description: `cannot be reached (${fetchReason(error)})` };
   }
 }

@@ -4,7 +4,8 @@ import type { Trust } from "../attest/signer.js";
 import { imageName, keys, type Architecture } from "../store/keys.js";
 import { printable } from "../process/progress.js";
 import { bootRecord, manifest, type BuildFacts, type Manifest } from "../store/records.js";
-import { DamagedError, parseJson, type BucketReader } from "../store/store.js";
+import { parseJson, type BucketReader } from "../store/store.js";
+import { DamagedError } from "../store/store-errors.js";
 import { standing, usabilityText, type RunnerCalendar } from "./runner-releases.js";
 
 /** What a proof needs beside the store. */

@@ -1,7 +1,7 @@
 import { keys } from "./keys.js";
 import { pointer } from "./records.js";
 import { getJson, type StoredText, type StoreReader } from "./store.js";
-import { UserError } from "../process/errors.js";
+import { fetchReason, UserError } from "../process/errors.js";
 
 /** Milliseconds that an answer may take. */
 const requestTimeout = 20_000;
@@ -28,8 +28,7 @@ export function publicStore(url: string): StoreReader {
 async function get(address: string): Promise<StoredText | null> {
   const answer = await fetch(address, { signal: AbortSignal.timeout(requestTimeout) }).catch(
     (error: unknown) => {
-      const { cause, message } = error as Error & { cause?: { code?: string } };
-      throw new UserError(`${address} cannot be reached (${cause?.code ?? message}): is the URL right?`);
+      throw new UserError(`${address} cannot be reached (${fetchReason(error)}): is the URL right?`);
     },
   );
   if (answer.status === 404) return null;

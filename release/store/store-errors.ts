@@ -35,6 +35,9 @@ const damagedOnTheWay = new Set(["BadDigest", "XAmzContentSHA256Mismatch"]);
 const passing = new Set([408, 409, 429]);
 const noCredentials = new Set(["CredentialsProviderError", "TokenProviderError"]);
 
+/** An object cannot be read as what it was stored as. */
+export class DamagedError extends UserError {}
+
 /**
  * An error of a request to the store as the one line a person can act on.
  * @param where the bucket and its server, e.g. `bucket "images" at http://127.0.0.1:9000`
@@ -43,6 +46,13 @@ const noCredentials = new Set(["CredentialsProviderError", "TokenProviderError"]
  */
 export function explainStoreError(error: unknown, where: string, key?: string): unknown {
   if (error instanceof UserError || !(error instanceof Error)) return error;
+  if (key !== undefined && error.name === "InvalidObjectState")
+    return new DamagedError(`${key} in ${where} is archived: restore it before it can be read`);
+  // The SDK compares with the checksum that the store keeps, and has no class for the difference.
+  if (key !== undefined && error.message.startsWith("Checksum mismatch"))
+    return new DamagedError(
+      `${key} in ${where} is damaged: it does not have the checksum it was stored with`,
+    );
   const failure = error as Failure;
   const status = failure.$metadata?.httpStatusCode;
   const name = failure.name ?? "";
@@ -94,9 +104,4 @@ export function explainCredentials(error: unknown, where: string): UserError | n
 /** The HTTP status of an S3 error, or undefined. */
 export function statusOf(error: unknown): number | undefined {
   return (error as Failure | undefined)?.$metadata?.httpStatusCode;
-}
-
-/** Whether what was read is not what was stored: the SDK compares with the checksum that the store keeps, and has no class for that. */
-export function isChecksumMismatch(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith("Checksum mismatch");
 }

@@ -16,7 +16,7 @@ import type { z } from "zod";
 import { UserError } from "../process/errors.js";
 import { crc32Text } from "../process/hash.js";
 import { objectHeaders } from "./headers.js";
-import { explainStoreError, isChecksumMismatch, statusOf } from "./store-errors.js";
+import { explainStoreError, statusOf } from "./store-errors.js";
 
 /** What is known of an object without reading it. */
 export interface ObjectFacts {
@@ -77,9 +77,6 @@ export class ConflictError extends UserError {
     );
   }
 }
-
-/** An object cannot be read as what it was stored as. */
-export class DamagedError extends UserError {}
 
 /** An upload came to nothing and may be repeated: S3 asks for that (409), or the server lost the object although it said 200. */
 export class RepeatUploadError extends UserError {}
@@ -187,10 +184,7 @@ export class S3Store implements Store {
     );
     if (found === null) return null;
     const text = await found.Body?.transformToString().catch((error: unknown) => {
-      if (!isChecksumMismatch(error)) throw explainStoreError(error, this.where);
-      throw new DamagedError(
-        `${key} in ${this.where} is damaged: it does not have the checksum it was stored with`,
-      );
+      throw explainStoreError(error, this.where, key);
     });
     return { text: text ?? "", etag: found.ETag ?? "" };
   }
@@ -326,8 +320,6 @@ export class S3Store implements Store {
     try {
       return await work();
     } catch (error) {
-      if (key !== undefined && isArchived(error))
-        throw new DamagedError(`${key} in ${this.where} is archived: restore it before it can be read`);
       throw explainStoreError(error, this.where, key);
     }
   }
@@ -362,10 +354,6 @@ export function archiveOf({
   if (Restore?.includes('ongoing-request="false"')) return null;
   if (StorageClass === "GLACIER" || StorageClass === "DEEP_ARCHIVE") return StorageClass;
   return ArchiveStatus ?? null;
-}
-
-function isArchived(error: unknown): boolean {
-  return error instanceof Error && error.name === "InvalidObjectState";
 }
 
 /** The upload was ended by another publisher, who has stored the object (abortUnfinishedUploads). */
