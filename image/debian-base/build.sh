@@ -7,11 +7,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source ./run.sh
 result=$1
-# One fixed place, emptied first: what a killed build left there goes.
+# One fixed place, emptied first: what a killed build left there goes, and never what somebody has mounted below it.
 work=$(dirname "$result")/debian-base-$ARCH.work
-rm -rf "$work"
+rm -rf --one-file-system "$work"
 mkdir "$work"
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf --one-file-system "$work"' EXIT
 
 suite=$(jq -r .debian.suite inputs.json)
 case $ARCH in
@@ -50,9 +50,14 @@ if [[ ${BOOT_SETTINGS:-image} == image ]]; then settings=(--essential-hook='debi
 export CONSOLE=$console
 ROOT_UUID=$(cat /proc/sys/kernel/random/uuid)
 export ROOT_UUID
-# As root also its temporary files; otherwise it needs a folder which its subordinate users can reach.
-if [[ $EUID == 0 ]]; then export TMPDIR=$work; fi
-run mmdebstrap --variant=minbase --architectures="$dpkg_arch" --format=tar --skip=output/dev \
+# As root also its temporary files; otherwise it needs a folder which its subordinate users can reach. What root mounts there ends with
+# the process, however that ends: for others mmdebstrap sees to it itself.
+private=()
+if [[ $EUID == 0 ]]; then
+  export TMPDIR=$work
+  private=(unshare --mount)
+fi
+run "${private[@]}" mmdebstrap --variant=minbase --architectures="$dpkg_arch" --format=tar --skip=output/dev \
   --include="$(IFS=,; echo "${packages[*]} ${boot_packages[*]}" | tr ' ' ,)" \
   --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' "${apt_options[@]}" \
   --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
