@@ -18,3 +18,9 @@ mapfile -t timers < <(find /usr/lib/systemd/system -path '*.wants/*.timer' -prin
 systemctl --root=/ mask "${timers[@]}"
 # Nor a login prompt that nobody has a password for.
 systemctl --root=/ mask getty@.service serial-getty@.service
+# Nor what every boot would start for nothing, all in the same seconds: settings of udev and the network from the kernel's command line
+# or a credential, leases that no next boot reads, crash records of firmware, and control file systems whose modules are loaded, and
+# which are mounted, by whoever uses them.
+systemctl --root=/ mask systemd-udev-load-credentials.service systemd-network-generator.service \
+  systemd-networkd-persistent-storage.service systemd-pstore.service modprobe@efi_pstore.service modprobe@drm.service \
+  sys-kernel-config.mount modprobe@configfs.service sys-fs-fuse-connections.mount modprobe@fuse.service
