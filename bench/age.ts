@@ -10,7 +10,7 @@ import type { Pointer } from "../release/store/records.js";
 import { jsonText, openStore, type S3Store } from "../release/store/store.js";
 import { TestS3 } from "../test/engine/s3.js";
 import { imageObjects } from "../test/unit/release/memory-store.js";
-import { median } from "./median.js";
+import { report } from "./result.js";
 
 const rounds = 5;
 const promised = 1.2;
@@ -63,19 +63,19 @@ try {
       }
     say(`round ${round} of ${rounds}`);
   }
-  const rows = Object.entries(times).map(([name, of]) => {
-    const [young, old] = of.map((seconds) => median(seconds, (value) => value)) as [number, number];
-    if (old / young > promised) process.exitCode = 1;
-    return `| ${name} | ${young.toFixed(2)} | ${old.toFixed(2)} | ${(old / young).toFixed(2)} (promised: at most ${promised}) |`;
+  const sideName = (age: number) => `${age} commits and moves`;
+  const [young, old] = [ages[0]!, ages.at(-1)!];
+  await report({
+    name: "age",
+    title: "A bucket's age",
+    about: "What an update and a person ask of the store, by the number of commits published and moves made.",
+    comparisons: Object.entries(times).map(([title, of]) => ({
+      title,
+      sides: of.map((seconds, index) => ({ name: sideName(ages[index]!), rounds: { seconds } })),
+      promises: [{ quantity: "seconds", of: sideName(old), by: sideName(young), atMost: promised }],
+    })),
+    notes: [],
   });
-  process.stdout.write(
-    [
-      `| seconds (median), commits and moves: | ${ages.join(" | ")} | ratio |`,
-      "|---|---|---|---|",
-      ...rows,
-      "",
-    ].join("\n"),
-  );
 } finally {
   for (const server of servers) await server.stop();
 }

@@ -37,6 +37,7 @@ import { say } from "../release/process/progress.js";
 import { buildFacts, type BootStages, type BuildFacts } from "../release/store/records.js";
 import { parseJson } from "../release/store/store.js";
 import { median } from "./median.js";
+import { report } from "./result.js";
 
 const rounds = 3;
 const promised = { time: 1.0, size: 0.95 };
@@ -61,23 +62,34 @@ try {
       `round ${round} of ${rounds}: ${prompts.at(-1)!.toFixed(1)} s, ${calls.at(-1)!.seconds.toFixed(1)} s`,
     );
   }
-  const prompt = median(prompts, (seconds) => seconds);
   const call = median(calls, ({ seconds }) => seconds);
-  const time = call.seconds / prompt;
   const bytes = (await compressed(disk)).compressed.bytes;
-  const size = facts.base.kind === "debian" ? bytes / base.bytes : null;
-  const detail = call.stages === null ? "" : ` (${stagesText(call.stages)})`;
-  process.stdout.write(
-    [
-      `| boot with ${accelerator}, and download | seconds (median) | MB |`,
-      "|---|---|---|",
-      `| base, to its login prompt | ${prompt.toFixed(1)} | ${megabytes(base.bytes)} |`,
-      `| image, to the runner's first call | ${call.seconds.toFixed(1)}${detail} | ${megabytes(bytes)} |`,
-      `| ratio | ${time.toFixed(2)} (promised: at most ${promised.time.toFixed(1)}) | ${size === null ? "not compared: the base lacks packages" : `${size.toFixed(3)} (${promised.size})`} |`,
-      "",
-    ].join("\n"),
-  );
-  process.exitCode = time <= promised.time && (size === null || size <= promised.size) ? 0 : 1;
+  const [its, own] = ["its base, to the login prompt", "image, to the runner's first call"];
+  await report({
+    name: "boot",
+    title: "Booting",
+    about: `From the start of QEMU, with ${accelerator === "kvm" ? "KVM" : "emulation"}, and what is downloaded before; base \`${facts.base.kind}\`, profile \`${facts.profile ?? "none"}\`. The base boots with the distribution's own settings.`,
+    comparisons: [
+      {
+        title: "boot",
+        sides: [
+          { name: its, rounds: { seconds: prompts, megabytes: [base.bytes / 1e6] } },
+          {
+            name: own,
+            rounds: { seconds: calls.map(({ seconds }) => seconds), megabytes: [bytes / 1e6] },
+          },
+        ],
+        promises: [
+          { quantity: "seconds", of: own, by: its, atMost: promised.time },
+          // Another base has not the same packages, so its size says nothing.
+          ...(facts.base.kind === "debian"
+            ? [{ quantity: "megabytes" as const, of: own, by: its, atMost: promised.size }]
+            : []),
+        ],
+      },
+    ],
+    notes: call.stages === null ? [] : [`The image's boot by stages: ${stagesText(call.stages)}.`],
+  });
 } catch (error) {
   if (!(error instanceof UserError)) throw error;
   say(`error: ${error.message}`);
@@ -203,8 +215,4 @@ async function withVm<T>(
 
 async function endedEarly(awaited: string): Promise<UserError> {
   return new UserError(`the VM ended before ${awaited} came:\n${await lastLines(consoleLog)}`);
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(1);
 }

@@ -9,7 +9,7 @@ import { execa } from "execa";
 import { platform } from "../local/platform.js";
 import { checkout } from "../local/paths.js";
 import { say } from "../release/process/progress.js";
-import { median } from "./median.js";
+import { report } from "./result.js";
 
 const rounds = 7;
 const promised = 1.5;
@@ -41,19 +41,23 @@ try {
     }
     say(`round ${round} of ${rounds}`);
   }
-  const [bare, ours] = Object.values(times).map((of) => median(of, (ms) => ms)) as [number, number];
-  const ratio = ours / bare;
-  process.stdout.write(
-    [
-      "| nothing to do | seconds (median) |",
-      "|---|---|",
-      `| bare program | ${(bare / 1000).toFixed(2)} |`,
-      `| npm start | ${(ours / 1000).toFixed(2)} |`,
-      `| ratio | ${ratio.toFixed(2)} (promised: at most ${promised}) |`,
-      "",
-    ].join("\n"),
-  );
-  process.exitCode = ratio <= promised ? 0 : 1;
+  const sides = Object.entries(times).map(([name, of]) => ({
+    name,
+    rounds: { seconds: of.map((ms) => ms / 1000) },
+  }));
+  await report({
+    name: "noop",
+    title: "Nothing to do",
+    about: "An update that finds nothing to do, against a bare Pulumi program with as many resources.",
+    comparisons: [
+      {
+        title: "nothing to do",
+        sides,
+        promises: [{ quantity: "seconds", of: "npm start", by: "bare program", atMost: promised }],
+      },
+    ],
+    notes: [],
+  });
 } finally {
   await rm(state, { recursive: true, force: true });
 }

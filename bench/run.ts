@@ -1,17 +1,22 @@
-/** `npm run bench [publish] [noop] [boot] [age]`: prints the tables of the README, and fails where one of its promises is broken. */
+/**
+ * `npm run bench [-- <bench>…]`: measures, keeps what came out, and writes docs/benchmarks.md, its plots and the README's part anew from all
+ * that is kept; fails where a promise is broken or a bench died. With `--report` it only writes.
+ */
 import path from "node:path";
-import { execa } from "execa";
+import { checkout } from "../local/paths.js";
 import { say } from "../release/process/progress.js";
+import { writeDocuments } from "./document.js";
+import { benches, runBenches } from "./keep.js";
 
-const benches = ["publish", "noop", "boot", "age"];
 const asked = process.argv.slice(2);
-const unknown = asked.find((name) => !benches.includes(name));
+const unknown = asked.find((name) => ![...benches, "--report"].includes(name));
 if (unknown !== undefined) {
-  say(`error: unknown bench ${unknown} (allowed: ${benches.join(", ")})`);
+  say(`error: unknown bench ${unknown} (allowed: ${benches.join(", ")}, or --report)`);
   process.exit(2);
 }
-for (const name of benches.filter((bench) => asked.length === 0 || asked.includes(bench))) {
-  const file = path.join(import.meta.dirname, `${name}.ts`);
-  const { exitCode } = await execa("node", ["--import", "tsx", file], { stdio: "inherit", reject: false });
-  if (exitCode !== 0) process.exitCode = 1;
-}
+const names = benches.filter((name) => asked.length === 0 || asked.includes(name));
+const wrong = await runBenches(names, path.join(checkout, "docs", "benchmarks"));
+await writeDocuments(checkout);
+say("");
+for (const line of wrong) say(`error: ${line}`);
+process.exitCode = wrong.length === 0 ? 0 : 1;

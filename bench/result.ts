@@ -1,0 +1,112 @@
+import { writeFile } from "node:fs/promises";
+import { z } from "zod";
+import { say } from "../release/process/progress.js";
+import { median } from "./median.js";
+
+/** What is counted. Of several rounds the median counts, of memory the most. */
+export const quantities = {
+  seconds: { heading: "seconds", short: "s" },
+  megabytes: { heading: "MB", short: "MB" },
+  mebibytes: { heading: "peak memory, MiB", short: "MiB" },
+  changes: { heading: "resources changed", short: "" },
+} as const;
+export type Quantity = keyof typeof quantities;
+const quantity = z.enum(Object.keys(quantities) as [Quantity, ...Quantity[]]);
+
+const side = z.object({
+  /** Markdown. */
+  name: z.string(),
+  /** What each round gave. */
+  rounds: z.partialRecord(quantity, z.array(z.number()).min(1)),
+});
+
+const promise = z.object({
+  quantity,
+  /** The names of two sides, the first of which is divided by the second; with one only it is the quantity itself. */
+  of: z.string(),
+  by: z.string().nullable(),
+  /** Null: shown, and not promised. */
+  atMost: z.number().nullable(),
+});
+
+/** Sides that were measured in turns: one table, one plot. What grows has a side for each of its sizes. */
+const comparison = z.object({ title: z.string(), sides: z.array(side).min(1), promises: z.array(promise) });
+
+export const benchResult = z.object({
+  /** Of the file bench/<name>.ts. */
+  name: z.string(),
+  title: z.string(),
+  /** Markdown: what is compared, and what with. */
+  about: z.string(),
+  comparisons: z.array(comparison).min(1),
+  /** Markdown: what the figures do not say by themselves, and what was not measured. */
+  notes: z.array(z.string()),
+});
+
+export type Side = z.infer<typeof side>;
+export type BenchPromise = z.infer<typeof promise>;
+export type Comparison = z.infer<typeof comparison>;
+export type BenchResult = z.infer<typeof benchResult>;
+
+/** What counts of a side's rounds; undefined where the side was not asked for that. */
+export function figure({ rounds }: Side, quantity: Quantity): number | undefined {
+  const values = rounds[quantity];
+  if (values === undefined) return undefined;
+  return quantity === "mebibytes" ? Math.max(...values) : median(values, (value) => value);
+}
+
+/** @returns the ratio or quantity that a promise is about, and whether it was kept */
+export function judge({ sides }: Comparison, promise: BenchPromise): { value: number; kept: boolean } {
+  const of = (name: string) => {
+    const found = sides.find((side) => side.name === name);
+    const value = found === undefined ? undefined : figure(found, promise.quantity);
+    if (value === undefined) throw new Error(`a promise is about ${name}, of which there is no such figure`);
+    return value;
+  };
+  const value = promise.by === null ? of(promise.of) : of(promise.of) / of(promise.by);
+  return { value, kept: promise.atMost === null || value <= promise.atMost };
+}
+
+/** One line for each promise that was not kept. */
+export function brokenPromises({ name, comparisons }: BenchResult): string[] {
+  return comparisons.flatMap((comparison) =>
+    comparison.promises
+      .filter((promise) => !judge(comparison, promise).kept)
+      .map((promise) => {
+        const what = promise.by === null ? promise.of : `${promise.of} / ${promise.by}`;
+        const value = Number(judge(comparison, promise).value.toPrecision(3));
+        return `${name}: ${comparison.title}: ${quantities[promise.quantity].heading} of ${what}: ${value}, promised: at most ${promise.atMost}`;
+      }),
+  );
+}
+
+/** Hands a bench's result over to bench/run.ts; a bench that was started by itself prints it. */
+export async function report(result: BenchResult): Promise<void> {
+  const text = JSON.stringify(benchResult.parse(result), undefined, 2);
+  const file = process.env["BENCH_RESULT"];
+  if (file === undefined) process.stdout.write(`${text}\n`);
+  else await writeFile(file, text);
+}
+
+/**
+ * Measures the contestants in turns, so that what else the machine does falls on all of them.
+ * @returns the seconds of each round until the contestant has ended
+ */
+export async function inTurns<Name extends string>(
+  rounds: number,
+  contestants: Record<Name, () => Promise<unknown>>,
+): Promise<Record<Name, number[]>> {
+  const names = Object.keys(contestants) as Name[];
+  const seconds = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<Name, number[]>;
+  for (let round = 1; round <= rounds; round++) {
+    for (const name of names) {
+      const start = performance.now();
+      await contestants[name]();
+      seconds[name].push((performance.now() - start) / 1000);
+    }
+    say(
+      `round ${round} of ${rounds}: ${names.map((name) => `${name} ${seconds[name].at(-1)!.toFixed(2)} s`).join(", ")}`,
+    );
+  }
+  return seconds;
+}
