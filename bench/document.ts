@@ -47,6 +47,7 @@ function pageOf(kept: Kept[]): string {
     "",
     `\`npm run bench\` measures all of it again, \`npm run bench -- ${benches.slice(0, 2).join(" ")}\` a part, and \`npm run bench -- --report\` writes this page only. What is compared is measured in`,
     "turns on one machine. A figure is the median of the rounds (of memory: the most), in brackets the least and the most of them. A broken promise is in bold, and fails the command.",
+    "S3 server and CDN are the local platform's: no figure here is of AWS's S3 or CloudFront.",
     "",
     ...kept.flatMap((each) => [...section(each), ""]),
     ...(missing.length === 0

@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { z } from "zod";
 import { say } from "../release/process/progress.js";
 import { median } from "./median.js";
@@ -6,6 +6,8 @@ import { median } from "./median.js";
 /** What is counted. Of several rounds the median counts, of memory the most. */
 export const quantities = {
   seconds: { heading: "seconds", short: "s" },
+  /** Of all processes that ended, without servers: what a busy machine leaves as it is. */
+  cpuSeconds: { heading: "CPU seconds", short: "s" },
   megabytes: { heading: "MB", short: "MB" },
   mebibytes: { heading: "peak memory, MiB", short: "MiB" },
   changes: { heading: "resources changed", short: "" },
@@ -90,23 +92,31 @@ export async function report(result: BenchResult): Promise<void> {
 
 /**
  * Measures the contestants in turns, so that what else the machine does falls on all of them.
- * @returns the seconds of each round until the contestant has ended
+ * @returns of each round the seconds until the contestant has ended, and what it and the processes that it waited for used
  */
 export async function inTurns<Name extends string>(
   rounds: number,
   contestants: Record<Name, () => Promise<unknown>>,
-): Promise<Record<Name, number[]>> {
+): Promise<Record<Name, { seconds: number[]; cpuSeconds: number[] }>> {
   const names = Object.keys(contestants) as Name[];
-  const seconds = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<Name, number[]>;
+  const empty = names.map((name) => [name, { seconds: [], cpuSeconds: [] }]);
+  const measured = Object.fromEntries(empty) as Record<Name, { seconds: number[]; cpuSeconds: number[] }>;
   for (let round = 1; round <= rounds; round++) {
     for (const name of names) {
-      const start = performance.now();
+      const start = [performance.now() / 1000, await cpuSeconds()] as const;
       await contestants[name]();
-      seconds[name].push((performance.now() - start) / 1000);
+      const [seconds, cpu] = [performance.now() / 1000 - start[0], (await cpuSeconds()) - start[1]];
+      measured[name].seconds.push(Number(seconds.toFixed(3)));
+      measured[name].cpuSeconds.push(Number(cpu.toFixed(2)));
+      say(`round ${round} of ${rounds}: ${name} ${seconds.toFixed(2)} s, CPU ${cpu.toFixed(2)} s`);
     }
-    say(
-      `round ${round} of ${rounds}: ${names.map((name) => `${name} ${seconds[name].at(-1)!.toFixed(2)} s`).join(", ")}`,
-    );
   }
-  return seconds;
+  return measured;
+}
+
+/** utime, stime, cutime and cstime of proc_pid_stat(5), in ticks of 10 ms; after the name, which may hold anything. */
+async function cpuSeconds(): Promise<number> {
+  const stat = await readFile("/proc/self/stat", "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks) / 100, 0);
 }

@@ -23,7 +23,7 @@ import {
 } from "@pulumi/pulumi/automation/index.js";
 import { execa } from "execa";
 import { parseDocument } from "yaml";
-import { platform, type Platform } from "../../local/platform.js";
+import { platform, type Platform, type PlatformOptions } from "../../local/platform.js";
 import { checkout } from "../../local/paths.js";
 import { bucketPolicy } from "../../local/services/bucket-policy.js";
 import { ensureCredentials } from "../../local/services/credentials.js";
@@ -65,7 +65,11 @@ export class World {
     public imageCommit: string,
   ) {}
 
-  static async create(stackName = "local"): Promise<World> {
+  /** @param times of its CDN; `{}`: those of the local platform */
+  static async create(
+    stackName = "local",
+    times: Pick<PlatformOptions, "latestTtlSeconds"> = { latestTtlSeconds: 1 },
+  ): Promise<World> {
     const folder = await realpath(await mkdtemp(path.join(tmpdir(), "runner-images-world-")));
     const root = path.join(folder, "repository");
     await mkdir(root);
@@ -80,7 +84,7 @@ export class World {
     await mkdir(path.join(root, "pins"));
     await writeRunnerReleases(root, []);
 
-    const local = platform({ root, shared: checkout, latestTtlSeconds: 1 });
+    const local = platform({ root, shared: checkout, ...times });
     await local.start();
     const environment = await local.environment();
     environment.PATH = `${path.join(import.meta.dirname, "fake-qemu")}:${environment.PATH}`;
