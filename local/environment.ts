@@ -55,8 +55,6 @@ export async function platformEnvironment(paths: PlatformPaths): Promise<Record<
     PULUMI_CONFIG_PASSPHRASE: passphrase,
     PULUMI_SKIP_UPDATE_CHECK: "true",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
-    // CI has run the type check; doing it again at every run costs seconds.
-    PULUMI_NODEJS_TRANSPILE_ONLY: "true",
     // Packer keeps its plugins and its bookkeeping in the user's home otherwise.
     PACKER_CONFIG_DIR: path.join(paths.cache, "packer"),
     PACKER_PLUGIN_PATH: paths.packerPlugins,

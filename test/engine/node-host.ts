@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import grpc from "@grpc/grpc-js";
@@ -7,6 +8,7 @@ import languageService from "@pulumi/pulumi/proto/language_grpc_pb.js";
 import languagepb from "@pulumi/pulumi/proto/language_pb.js";
 import type { RunRequest } from "@pulumi/pulumi/proto/language_pb.js";
 import pluginpb from "@pulumi/pulumi/proto/plugin_pb.js";
+import { parse } from "yaml";
 import { unary } from "../../local/command-provider/protocol.js";
 
 /** A language host that is being served. */
@@ -29,7 +31,7 @@ const exitAfterMessage = 32;
  * The official host comes with the vendor's release only, and its Go module is not to be had from the module proxy; this is
  * as near to it as one gets. It differs in that the program talks to the engine's monitor itself (the official host puts
  * a proxy between, for synchronous invokes in old SDKs), and in that no plugin is asked for before the program runs.
- * @param env more environment for the programs, e.g. PULUMI_NODEJS_TRANSPILE_ONLY
+ * @param env more environment for the programs
  */
 export async function startNodeHost(env: Record<string, string> = {}): Promise<NodeHost> {
   let printed = "";
@@ -37,13 +39,14 @@ export async function startNodeHost(env: Record<string, string> = {}): Promise<N
   async function run(request: RunRequest): Promise<InstanceType<typeof languagepb.RunResponse>> {
     const folder = request.getInfo()?.getProgramDirectory() || request.getPwd();
     const command = createRequire(path.join(folder, "package.json")).resolve("@pulumi/pulumi/cmd/run");
-    const child = spawn(process.execPath, [command, ...runArguments(request, folder)], {
+    const { nodeargs, typescript } = await runtimeOptions(request.getInfo()?.getRootDirectory() || folder);
+    const child = spawn(process.execPath, [...nodeargs, command, ...runArguments(request, folder)], {
       cwd: folder,
       env: {
         ...process.env,
         PULUMI_CONFIG: configJson(request),
         PULUMI_CONFIG_SECRET_KEYS: JSON.stringify(request.getConfigsecretkeysList()),
-        PULUMI_NODEJS_TYPESCRIPT: "true",
+        PULUMI_NODEJS_TYPESCRIPT: String(typescript),
         ...env,
       },
       stdio: ["ignore", "pipe", "pipe"],
@@ -78,6 +81,16 @@ export async function startNodeHost(env: Record<string, string> = {}): Promise<N
     printed: () => printed,
     close: () => server.forceShutdown(),
   };
+}
+
+/** Read here, as the CLI does not hand them to a host that it is pointed at: https://www.pulumi.com/docs/iac/concepts/projects/project-file/#runtime-options */
+async function runtimeOptions(folder: string): Promise<{ nodeargs: string[]; typescript: boolean }> {
+  const project = parse(await readFile(path.join(folder, "Pulumi.yaml"), "utf8")) as {
+    runtime: string | { options?: { nodeargs?: string; typescript?: boolean } };
+  };
+  const options = typeof project.runtime === "string" ? {} : project.runtime.options;
+  const { nodeargs = "", typescript = true } = options ?? {};
+  return { nodeargs: nodeargs.split(" ").filter((arg) => arg !== ""), typescript };
 }
 
 function runArguments(request: RunRequest, folder: string): string[] {

@@ -12,7 +12,7 @@ describe.sequential("index.ts, run by the command line as in production", () => 
 
   beforeAll(async () => {
     world = await World.create();
-    host = await startNodeHost({ ...world.environment, PULUMI_NODEJS_TRANSPILE_ONLY: "true" });
+    host = await startNodeHost(world.environment);
   });
   afterAll(async () => {
     host.close();

@@ -244,7 +244,7 @@ describe.sequential(
         folder = await mkdtemp(path.join(tmpdir(), "runner-images-boots-"));
         records = path.join(folder, "taken");
         deploy = ci.withEnvironment({ BOOT_RECORDS: records });
-        host = await startNodeHost({ ...deploy.environment, PULUMI_NODEJS_TRANSPILE_ONLY: "true" });
+        host = await startNodeHost(deploy.environment);
         commit = await laptop.changeImage();
       });
       afterAll(async () => {
@@ -320,7 +320,7 @@ describe.sequential(
     describe("the daily look for drift", () => {
       let host: NodeHost;
       beforeAll(async () => {
-        host = await startNodeHost({ ...ci.environment, PULUMI_NODEJS_TRANSPILE_ONLY: "true" });
+        host = await startNodeHost(ci.environment);
         // The token of a workflow cannot read them.
         for (const type of unreadableTypes)
           production.github.fail("read", type, "403 Resource not accessible by integration");
@@ -351,7 +351,7 @@ describe.sequential(
     describe("what docs/operations.md has an administrator do", () => {
       let host: NodeHost;
       beforeAll(async () => {
-        host = await startNodeHost({ ...laptop.environment, PULUMI_NODEJS_TRANSPILE_ONLY: "true" });
+        host = await startNodeHost(laptop.environment);
       });
       afterAll(() => host.close());
       const up = (...args: string[]) =>

@@ -19,7 +19,7 @@ interface GitHubRun {
 }
 
 let host: NodeHost;
-beforeAll(async () => (host = await startNodeHost({ PULUMI_NODEJS_TRANSPILE_ONLY: "true" })));
+beforeAll(async () => (host = await startNodeHost()));
 afterAll(() => host.close());
 
 let folder: string;
