@@ -119,7 +119,7 @@ passOn(
   "run a release command against this platform's store, e.g. npm run release -- status",
   async (args) => {
     const release = path.join(checkout, "release", "cli.ts");
-    await passThrough(process.execPath, ["--import", "tsx", release, ...args], {
+    await passThrough(process.execPath, ["--import", "tsx/esm", release, ...args], {
       PINNED: await configuredPin(checkout),
     });
   },
@@ -156,25 +156,26 @@ async function start(): Promise<void> {
       return result;
     };
     const began = Date.now();
-    await timed("set-up", () => setUp(here.paths, { retryVendor: false }));
+    const [{ program }, { update }] = await Promise.all([
+      import("../program.js"),
+      import("./update.js"),
+      timed("set-up", () => setUp(here.paths, { retryVendor: false })),
+    ]);
     await timed("servers", () => here.start());
 
     const env = await here.environment();
-    const { program } = await import("../program.js");
-    const { update } = await import("./update.js");
     const result = await update(await requireEngine(), () => program(checkout), here.paths, env);
     steps.push(...result.steps, { name: "all", ms: Date.now() - began });
 
-    const [url, latest, pinned] = ["url", "latest", "pinned"].map((name) =>
-      String(result.outputs[name]?.value),
-    );
+    const { latest, pinned } = result.outputs;
+    const url = env.IMAGES_URL!;
     const architectures: Architecture[] = await configuredArchitectures(checkout);
-    const manifests = await readManifests(url!, latest!, architectures);
+    const manifests = await readManifests(url, latest, architectures);
     const { usability } = await readCalendar({ root: checkout, environment: process.env });
     const images = await Promise.all(
       manifests.map(async (manifest) => ({ manifest, usability: await usability(manifest.build.runner) })),
     );
-    const summary = { latest: latest!, pinned: pinned!, url: url!, images, steps };
+    const summary = { latest, pinned, url, images, steps };
     process.stdout.write(renderSummary(summary, new Date()));
   });
 }

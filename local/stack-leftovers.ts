@@ -35,14 +35,18 @@ const temporaryFile = /\.[0-9a-f]+\.tmp$/;
  */
 export async function stackLeftovers(state: string, project: string, stack: string): Promise<Leftovers> {
   const lock = await hasStaleLock(state, project, stack);
-  const file = path.join(state, ".pulumi", "stacks", project, `${stack}.json`);
-  const text = await readFile(file, "utf8").catch(() => "");
+  const text = await readFile(stackFile(state, project, stack), "utf8").catch(() => "");
   const stored = stateFile.safeParse(parseJson(text)).data;
   return {
     lock,
     pendingOperations: (stored?.checkpoint.latest.pending_operations ?? []).length > 0,
     temporaryFiles: await findTemporaryFiles(path.join(state, ".pulumi")),
   };
+}
+
+/** Where the file backend keeps a stack. */
+export function stackFile(state: string, project: string, stack: string): string {
+  return path.join(state, ".pulumi", "stacks", project, `${stack}.json`);
 }
 
 /**

@@ -1,13 +1,12 @@
+import { existsSync } from "node:fs";
 import { chmod, mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { RunError } from "@pulumi/pulumi";
 import {
   LocalWorkspace,
   PulumiCommand,
+  Stack,
   type EngineEvent,
-  type OutputMap,
-  type PulumiFn,
-  type Stack,
   type StepEventMetadata,
 } from "@pulumi/pulumi/automation/index.js";
 import { UserError } from "../release/process/errors.js";
@@ -16,7 +15,7 @@ import { cancellation } from "../release/process/run.js";
 import { stackName } from "./environment.js";
 import { writeFileAtomically } from "./files.js";
 import type { PlatformPaths } from "./paths.js";
-import { stackLeftovers } from "./stack-leftovers.js";
+import { stackFile, stackLeftovers } from "./stack-leftovers.js";
 
 const projectName = "runner-images";
 /** A line at least this often, also while Pulumi has nothing to say. */
@@ -24,8 +23,9 @@ const silenceMs = 10_000;
 /** How long a cancelled update may take to clean up; then the engine is told a second time, and gives up at once. */
 const cancelMs = 60_000;
 
-export interface UpdateResult {
-  outputs: OutputMap;
+export interface UpdateResult<Outputs> {
+  /** What the program returned. */
+  outputs: Outputs;
   /** What was done, in order: a resource's name and how long it took, in ms. */
   steps: { name: string; ms: number }[];
 }
@@ -35,15 +35,17 @@ export interface UpdateResult {
  * @param env of the engine and the commands (platformEnvironment); this process gets it too, as the program runs here
  * @throws UserError when the update fails or is cancelled; Pulumi has printed the reasons by then
  */
-export async function update(
+export async function update<Outputs extends object>(
   engine: string,
-  program: Program,
+  program: () => Promise<Outputs>,
   paths: PlatformPaths,
   env: Record<string, string>,
-): Promise<UpdateResult> {
+): Promise<UpdateResult<Outputs>> {
   const leftovers = await stackLeftovers(paths.state, projectName, stackName);
   for (const file of leftovers.temporaryFiles) await rm(file, { force: true });
-  return withStack(engine, program, paths, env, async (stack, watch) => {
+  let outputs: Outputs;
+  const remembered = async () => (outputs = await program());
+  return withStack(engine, remembered, paths, env, async (stack, watch) => {
     if (leftovers.lock) {
       say(`stack ${stackName}: removing the lock of an update that was killed`);
       await stack.cancel();
@@ -52,7 +54,10 @@ export async function update(
       say(`stack ${stackName}: dropping its notes of commands that were cut off; they run again`);
       await stack.refresh({ clearPendingCreates: true });
     }
-    const { outputs } = await stack.up({
+    // What up() asks of the engine afterwards, by a process each: the program has said it, or nobody wants to know it.
+    stack.outputs = () => Promise.resolve({});
+    stack.info = () => Promise.resolve(undefined);
+    await stack.up({
       signal: cancellation.signal,
       onOutput: (text) => watch.print(text),
       onEvent: (event) => watch.note(event),
@@ -64,7 +69,7 @@ export async function update(
 /** Shows what an update would do. @throws UserError when the program refuses, with its reason */
 export async function preview(
   engine: string,
-  program: Program,
+  program: () => Promise<object>,
   paths: PlatformPaths,
   env: Record<string, string>,
 ): Promise<void> {
@@ -73,19 +78,17 @@ export async function preview(
   );
 }
 
-type Program = () => Promise<object>;
-
 /** The stack through the Automation API: with the program inline, so that no language host is needed. */
 async function withStack<T>(
   engine: string,
-  program: Program,
+  program: () => Promise<object>,
   paths: PlatformPaths,
   env: Record<string, string>,
   work: (stack: Stack, watch: Watch) => Promise<T>,
 ): Promise<T> {
   Object.assign(process.env, env);
   let programError: UserError | undefined;
-  const remembered: PulumiFn = async () => {
+  const inline = async () => {
     try {
       return { ...(await program()) };
     } catch (error) {
@@ -93,10 +96,17 @@ async function withStack<T>(
       throw error;
     }
   };
-  const stack = await LocalWorkspace.createOrSelectStack(
-    { stackName, projectName, program: remembered },
-    { workDir: paths.root, envVars: env, pulumiCommand: await shieldedEngine(engine, paths) },
-  );
+  const pulumiCommand = await shieldedEngine(engine, paths);
+  const workspace = await LocalWorkspace.create({
+    program: inline,
+    workDir: paths.root,
+    envVars: env,
+    pulumiCommand,
+  });
+  // Each of the engine's commands names the stack; to select it would only be one process more that looks for this file.
+  const isThere = existsSync(stackFile(paths.state, projectName, stackName));
+  if (isThere) workspace.selectStack = () => Promise.resolve();
+  const stack = await Stack.createOrSelect(stackName, workspace);
   const watch = new Watch();
   const giveUp = () =>
     setTimeout(() => {
@@ -124,7 +134,7 @@ async function withStack<T>(
 
 /** Follows an update: passes on what Pulumi prints, fills silences, notes times and failures. */
 class Watch {
-  readonly steps: UpdateResult["steps"] = [];
+  readonly steps: UpdateResult<object>["steps"] = [];
   /** Names of what failed. */
   readonly failed = new Set<string>();
   private readonly running = new Map<string, number>();

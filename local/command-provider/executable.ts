@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
  * @param root the checkout, an absolute path
  */
 export function standInExecutable(root: string): string {
-  const tsx = createRequire(path.join(root, "package.json")).resolve("tsx");
+  const tsx = createRequire(path.join(root, "package.json")).resolve("tsx/esm");
   const main = path.join(root, "local/command-provider/main.ts");
   const words = [process.execPath, "--import", pathToFileURL(tsx).href, main].map(shellQuote);
   return `#!/bin/sh\nexec ${words.join(" ")} "$@"\n`;
