@@ -2,7 +2,6 @@ import { UserError } from "../process/errors.js";
 import { say } from "../process/progress.js";
 import { imageName, keys } from "../store/keys.js";
 import type { StoreReader } from "../store/store.js";
-import { objection } from "./bundle.js";
 import { signerText, type Trust } from "./signer.js";
 import type { Subject } from "./statement.js";
 
@@ -28,6 +27,8 @@ export async function proveOrigin(
   const key = keys.attestation(commit, arch, sha256);
   const stored = await store.get(key);
   if (stored === null) return withoutAttestation(key, trust, now);
+  // Its modules are many, and where nobody asks nobody needs them.
+  const { objection } = await import("./bundle.js");
   const why = objection(stored.text, subject, trust.signer);
   return why === null
     ? { problem: null, warning: null, signer: signerText(trust.signer) }

@@ -1,6 +1,7 @@
 import { createHash, createPrivateKey, createPublicKey } from "node:crypto";
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { setFlagsFromString } from "node:v8";
 import pRetry from "p-retry";
 import {
   buildDirectory,
@@ -12,15 +13,10 @@ import {
   type BuiltImage,
 } from "./build.js";
 import { compressDisk, measureCompressed, ZstdError, type Digests } from "./compress.js";
-import { objection, signStatement } from "../attest/bundle.js";
 import { requireOrigin } from "../attest/origin.js";
 import { signerText, type Trust } from "../attest/signer.js";
 import { makeStatement, type Subject } from "../attest/statement.js";
 import { attestationFile } from "./hand-over.js";
-import { withDisk } from "../inspect/disk.js";
-import { lintDisk } from "../inspect/lint.js";
-import { summarize } from "../inspect/rules.js";
-import { makeSbom } from "../inspect/sbom.js";
 import { UserError } from "../process/errors.js";
 import { sha256File } from "../process/hash.js";
 import { imageName, keys } from "../store/keys.js";
@@ -131,6 +127,13 @@ async function ensurePublished(
  * @throws UserError where it cannot be read, or holds what no image may hold
  */
 async function inspectDisk(qcow2: string, { root, commit, arch }: Image & { root: string }): Promise<string> {
+  // Of most publishes nothing is new, and these are many modules.
+  const [{ withDisk }, { lintDisk }, { summarize }, { makeSbom }] = await Promise.all([
+    import("../inspect/disk.js"),
+    import("../inspect/lint.js"),
+    import("../inspect/rules.js"),
+    import("../inspect/sbom.js"),
+  ]);
   const log = path.join(root, "build", "logs", `${commit}-${arch}-lint.log`);
   return await step(`inspect ${imageName(arch)}`, () =>
     withDisk(qcow2, async (disk) => {
@@ -172,6 +175,7 @@ async function attest(
     const subject = { commit, arch, sha256: await sha256File(image.path) };
     const file = attestationFile(request);
     const given = await readFile(file, "utf8").catch(() => null);
+    const { objection } = await import("../attest/bundle.js");
     const bundle = given ?? (await signWith(keyFile!, makeStatement(subject, image.facts)));
     const why = objection(bundle, subject, trust.signer);
     if (why !== null)
@@ -194,6 +198,7 @@ async function signWith(keyFile: string, statement: string): Promise<string> {
   const pem = await readFile(keyFile, "utf8").catch(() => {
     throw new UserError(`the key ${keyFile} (ATTESTATION_KEY_FILE) cannot be read`);
   });
+  const { signStatement } = await import("../attest/bundle.js");
   try {
     const privateKey = createPrivateKey(pem);
     return await signStatement(statement, privateKey, createPublicKey(privateKey));
@@ -239,6 +244,7 @@ const uploadRetries = 1;
  */
 export async function uploadDisk(store: S3Store, image: Image, built: BuiltImage): Promise<Digests | null> {
   await requireTools(["zstd"]);
+  sparingMemory();
   const { size } = await stat(built.path);
   const metadata = { [factsMetadata]: asciiJson(built.facts) };
   const upload = () =>
@@ -256,6 +262,15 @@ export async function uploadDisk(store: S3Store, image: Image, built: BuiltImage
     if (error instanceof ConflictError) return null;
     throw error;
   }
+}
+
+/**
+ * From here on V8 keeps a small young generation and collects what lies outside its heap early: all that passes through is garbage at once,
+ * and there would be 60 MiB of it. Not a flag of node, since that is part of the text of the command resources, whose change runs them all.
+ * Of V8's flags this one is read whenever it is used: https://nodejs.org/docs/latest-v20.x/api/v8.html#v8setflagsfromstringflags
+ */
+function sparingMemory(): void {
+  setFlagsFromString("--optimize-for-size");
 }
 
 const downloadRetries = 2;

@@ -119,12 +119,12 @@ const maxAttempts = 4;
 /** Parts in flight at once: with three, sending and compressing overlap, and memory stays small. */
 const partsInFlight = 3;
 
-/** S3's own limits on a multipart upload. */
+/** S3's own limits on a multipart upload: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
 const maxParts = 10_000;
-const usualPartSize = 8 * mebi;
+const usualPartSize = 5 * mebi;
 
 /**
- * The size of a part, in bytes, for an object of at most `bytes`: 8 MiB, more only where 10,000 parts would not do.
+ * The size of a part, in bytes, for an object of at most `bytes`: 5 MiB, the smallest S3 takes, more only where 10,000 parts would not do.
  * It decides the memory an upload takes: three parts in flight and one being filled.
  */
 export function partSizeFor(bytes: number): number {

@@ -12,9 +12,9 @@ const commit = "c".repeat(40);
 const mebi = 1024 ** 2;
 
 describe("the size of a part", () => {
-  it("is 8 MiB for every image of usual size", () => {
-    expect(partSizeFor(0)).toBe(8 * mebi);
-    expect(partSizeFor(80_000 * mebi)).toBe(8 * mebi);
+  it("is the smallest that S3 takes, 5 MiB, for every image of usual size", () => {
+    expect(partSizeFor(0)).toBe(5 * mebi);
+    expect(partSizeFor(50_000 * mebi)).toBe(5 * mebi);
   });
 
   it("is whole MiB, and never leads to more than 10,000 parts", () => {
