@@ -76,6 +76,7 @@ export async function downloadFile(
         const target = await open(file, "a");
         try {
           await target.truncate(start);
+          options.report(start);
           // Only a strong ETag promises the same bytes; without one the next try starts at the beginning.
           const newTag = answer.headers.get("etag");
           if (newTag !== null && !newTag.startsWith("W/")) await writeFile(etagFile, newTag);
@@ -93,6 +94,7 @@ export async function downloadFile(
         }
       }
       resumed ??= true;
+      options.report(have);
       if (have < bytes) throw new Interruption(`the transfer ended at ${have} of ${bytes} bytes`);
     },
     () => grown,

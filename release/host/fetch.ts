@@ -1,6 +1,5 @@
 import { mkdir, open, rename, rm, stat, statfs } from "node:fs/promises";
 import path from "node:path";
-import { execa } from "execa";
 import pRetry from "p-retry";
 import prettyBytes from "pretty-bytes";
 import { downloadFile, downloadText } from "./download.js";
@@ -15,6 +14,7 @@ import { publicStore } from "../store/public-store.js";
 import { manifest, type Manifest } from "../store/records.js";
 import { cancellation } from "../process/run.js";
 import { requireTools } from "../process/tools.js";
+import { unpackGrowing, type Unpacked } from "./unpack.js";
 
 export interface FetchOptions {
   /** Public base URL of the CDN, e.g. "https://images.example.org". */
@@ -139,7 +139,7 @@ async function verifyPresent(target: string, { disk }: Manifest): Promise<boolea
   return false;
 }
 
-/** Downloads, decompresses and verifies one disk; the steps leave `.zst.part`, then `.part`, then `target`. */
+/** Downloads, decompresses and verifies one disk, all three at once; leaves `.zst.part` where it is cut, else `target`. */
 async function fetchDisk(
   url: string,
   published: Manifest,
@@ -160,43 +160,53 @@ async function fetchDisk(
   const archive = `${target}.zst.part`;
   await checkSpace(archive, published);
   const source = `${url}/${keys.disk(commit, arch)}`;
-  const download = (): Promise<{ resumed: boolean }> =>
-    downloadFile(source, archive, compressed.bytes, {
-      what,
-      retries,
-      report: (have) => report(`${prettyBytes(have)} of ${prettyBytes(compressed.bytes)}`),
-    });
+  const part = `${target}.part`;
   const discard = (): Promise<unknown> =>
-    Promise.all([rm(archive, { force: true }), rm(`${archive}.etag`, { force: true })]);
+    Promise.all([archive, `${archive}.etag`, part].map((file) => rm(file, { force: true })));
+  const attempt = async (): Promise<Unpacked & { resumed: boolean }> => {
+    const unpacking = unpackGrowing(archive, part);
+    try {
+      const { resumed } = await downloadFile(source, archive, compressed.bytes, {
+        what,
+        retries,
+        report: (have) => {
+          unpacking.grown(have);
+          report(`${prettyBytes(have)} of ${prettyBytes(compressed.bytes)}`);
+        },
+      });
+      report("verifying");
+      return { resumed, ...(await unpacking.finish()) };
+    } catch (error) {
+      await unpacking.abandon();
+      throw error;
+    }
+  };
 
-  const { resumed } = await download();
-  report("verifying");
-  let right = (await sha256File(archive)) === compressed.sha256;
-  if (!right && resumed) {
+  let unpacked = await attempt();
+  if (unpacked.archiveSha256 !== compressed.sha256 && unpacked.resumed) {
     // The part of an earlier run can have been damaged here, e.g. by a power failure: then the whole is not.
     say(`${what}: the resumed download has a wrong hash, starting again`);
     await discard();
-    await download();
-    right = (await sha256File(archive)) === compressed.sha256;
+    unpacked = await attempt();
   }
-  if (!right) {
+  const { archiveSha256, diskSha256, problem } = unpacked;
+  if (archiveSha256 !== compressed.sha256) {
     await discard();
     throw new UserError(`${source} does not have the sha256 its manifest says (${compressed.sha256})`);
   }
-
-  report("decompressing");
-  const part = `${target}.part`;
-  await decompress(archive, part);
-  const seen = await sha256File(part);
-  if (seen !== disk.sha256) {
-    await Promise.all([discard(), rm(part)]);
+  if (problem !== null) {
+    await discard();
+    throw new UserError(`zstd cannot decompress ${source}: ${problem}`);
+  }
+  if (diskSha256 !== disk.sha256) {
+    await discard();
     throw new UserError(
-      `${what} decompresses to sha256 ${seen}, but ${disk.sha256} was published: refusing to use it`,
+      `${what} decompresses to sha256 ${diskSha256}, but ${disk.sha256} was published: refusing to use it`,
     );
   }
   await sync(part);
   // Before the disk appears: a later run that finds it looks for nothing else.
-  await discard();
+  await Promise.all([archive, `${archive}.etag`].map((file) => rm(file, { force: true })));
   await rename(part, target);
   await sync(path.dirname(target));
 }
@@ -215,18 +225,6 @@ async function checkSpace(archive: string, { arch, compressed, disk }: Manifest)
 
 function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toFixed(1)} GB`;
-}
-
-/** zstd writes runs of zeros as holes. The window is the contract's limit: 2^27 bytes. */
-async function decompress(archive: string, target: string): Promise<void> {
-  const result = await execa(
-    "setpriv",
-    ["--pdeathsig", "KILL", "zstd", "-d", "--long=27", "--sparse", "-f", "-q", "-o", target, archive],
-    { stdin: "ignore", cancelSignal: cancellation.signal, reject: false },
-  );
-  if (result.isCanceled) throw new UserError(`decompressing ${archive} was cancelled`);
-  if (result.failed)
-    throw new UserError(`zstd cannot decompress ${archive}: ${result.stderr.slice(0, 300).trim()}`);
 }
 
 /** Until this is done, a power failure can leave a file that has its name but not its content. */

@@ -156,6 +156,26 @@ describe("fetchImage", () => {
     expect(new Set(sizes)).toEqual(new Set([disk.length]));
   });
 
+  it("unpacks what has come while the rest is still to come", async () => {
+    const cut = compressed.length - 50_000;
+    server.cuts.push(cut);
+    server.stored = () =>
+      vi.waitFor(async () => expect((await stat(`${target}.part`)).size).toBeGreaterThan(0), 10_000);
+    expect((await fetchIt()).sha256).toBe(sha256(disk));
+    expect(server.diskRequests[1]?.range).toBe(`bytes=${cut}-`);
+  });
+
+  it("unpacks anew where the server replaces what had come", async () => {
+    server.cuts.push(compressed.length - 50_000);
+    server.stored = async () => {
+      await vi.waitFor(async () => expect((await stat(`${target}.part`)).size).toBeGreaterThan(0), 10_000);
+      server.etag = '"v2"';
+    };
+    expect((await fetchIt()).sha256).toBe(sha256(disk));
+    expect((await readFile(target)).equals(disk)).toBe(true);
+    expect(await leftovers()).toEqual(["ubuntu-x86_64.qcow2"]);
+  });
+
   it("goes on where a transfer was cut", async () => {
     server.cuts.push(50_000);
     await fetchIt();

@@ -1,0 +1,150 @@
+import { createHash } from "node:crypto";
+import { open, rm, type FileHandle } from "node:fs/promises";
+import { execa } from "execa";
+import { UserError } from "../process/errors.js";
+import { cancellation } from "../process/run.js";
+
+/** What an archive and the disk in it are; both lowercase hex. */
+export interface Unpacked {
+  archiveSha256: string;
+  /** Of what was written, whether or not that is all. */
+  diskSha256: string;
+  /** Why zstd rejects the archive, in its own words; null: it does not. */
+  problem: string | null;
+}
+
+/** An archive that is unpacked while it is still being downloaded. */
+export interface Unpacking {
+  /** So many bytes of the archive are there. Fewer than before: it was begun again. */
+  grown: (bytes: number) => void;
+  /** Once all of it is there. */
+  finish: () => Promise<Unpacked>;
+  /** Where it will not come: ends zstd and removes what it wrote. */
+  abandon: () => Promise<void>;
+}
+
+const pieceBytes = 1024 * 1024;
+
+/**
+ * Reads an archive as far as it has come, unpacks it, and hashes both on the way. Where its beginning is replaced in the meantime,
+ * which happens when the server has other bytes than those of an earlier run, it is unpacked once more when all of it is there.
+ * @param target the file that the disk is written to
+ */
+export function unpackGrowing(archive: string, target: string): Unpacking {
+  let have = 0;
+  let state: "growing" | "whole" | "replaced" | "abandoned" = "growing";
+  let wake = () => undefined as void;
+
+  async function* arriving(): AsyncGenerator<Buffer> {
+    let taken = 0;
+    let file: FileHandle | undefined;
+    try {
+      while (state === "growing" || (state === "whole" && taken < have)) {
+        if (taken === have) {
+          await new Promise<void>((resolve) => (wake = resolve));
+          continue;
+        }
+        file ??= await open(archive);
+        const length = Math.min(pieceBytes, have - taken);
+        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, taken);
+        if (bytesRead === 0) return;
+        taken += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      await file?.close();
+    }
+  }
+
+  const change = (to: typeof state) => {
+    state = to;
+    wake();
+  };
+  const first = unpack(arriving(), target);
+  first.catch(() => undefined);
+  return {
+    grown: (bytes) => {
+      if (bytes < have) change("replaced");
+      have = bytes;
+      wake();
+    },
+    finish: async () => {
+      const replaced = state === "replaced";
+      if (!replaced) change("whole");
+      const unpacked = await first;
+      if (!replaced) return unpacked;
+      state = "whole";
+      return unpack(arriving(), target);
+    },
+    abandon: async () => {
+      change("abandoned");
+      await first.catch(() => undefined);
+      await rm(target, { force: true });
+    },
+  };
+}
+
+/**
+ * Unpacks an archive. The disk is hashed right behind zstd, which writes it itself: runs of zeros become holes, and no byte of it passes
+ * through a pipe. The window is the contract's limit: 2^27 bytes.
+ */
+async function unpack(archive: AsyncIterable<Buffer>, target: string): Promise<Unpacked> {
+  await rm(target, { force: true });
+  const zstd = execa(
+    "setpriv",
+    ["--pdeathsig", "KILL", "zstd", "-d", "--long=27", "--sparse", "-f", "-q", "-o", target],
+    { stdin: "pipe", cancelSignal: cancellation.signal, reject: false },
+  );
+  let isOpen = true;
+  // It has ended, and its exit code and stderr say why.
+  zstd.stdin.on("error", () => (isOpen = false));
+  const archiveHash = createHash("sha256");
+  const disk = new HashBehind(target);
+  try {
+    for await (const piece of archive) {
+      archiveHash.update(piece);
+      if (!isOpen) continue;
+      await new Promise<void>((written) => zstd.stdin.write(piece, () => written()));
+      await disk.readOn();
+    }
+    zstd.stdin.end();
+    const result = await zstd;
+    if (result.isCanceled) throw new UserError(`decompressing to ${target} was cancelled`);
+    await disk.readOn();
+    const said = result.stderr.slice(0, 300).trim();
+    const problem = result.failed ? said || `it exited with ${result.exitCode ?? result.signal}` : null;
+    return { archiveSha256: archiveHash.digest("hex"), diskSha256: disk.digest(), problem };
+  } finally {
+    zstd.kill("SIGKILL");
+    await zstd;
+    await disk.close();
+  }
+}
+
+/** The sha256 of a file that is only ever appended to. */
+class HashBehind {
+  readonly #hash = createHash("sha256");
+  readonly #buffer = Buffer.allocUnsafe(pieceBytes);
+  #file: FileHandle | undefined;
+  #position = 0;
+
+  constructor(readonly path: string) {}
+
+  async readOn(): Promise<void> {
+    this.#file ??= await open(this.path).catch(() => undefined);
+    for (;;) {
+      const read = await this.#file?.read(this.#buffer, 0, pieceBytes, this.#position);
+      if (read === undefined || read.bytesRead === 0) return;
+      this.#hash.update(this.#buffer.subarray(0, read.bytesRead));
+      this.#position += read.bytesRead;
+    }
+  }
+
+  digest(): string {
+    return this.#hash.digest("hex");
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.close();
+  }
+}
