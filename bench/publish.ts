@@ -24,6 +24,15 @@ const promised = { time: 0.45, mebibytes: 256 };
 const gibibytes = [0.5, 1, 10];
 const arch = "x86_64";
 
+/** curl is quicker than upstream's `aws s3api put-object`, in our disfavour. */
+const put = [
+  'curl -fsS -K - -T "$DISK.zst" -H "x-amz-content-sha256: UNSIGNED-PAYLOAD" "$AWS_ENDPOINT_URL_S3/$BUCKET/$KEY" <<EOF',
+  'aws-sigv4 = "aws:amz:$AWS_REGION:s3"',
+  'user = "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"',
+  "EOF",
+];
+const awsCopy = ['aws s3 cp --only-show-errors "$DISK.zst" "s3://$BUCKET/$KEY"'];
+
 const folder = await mkdtemp(path.join(tmpdir(), "runner-images-bench-"));
 const s3 = await TestS3.start();
 // The older `aws` reads no AWS_REGION.
@@ -127,15 +136,6 @@ async function publishOurs(disk: string, run: number): Promise<Published> {
   const measured = await measure("node", args, { cwd: folder, env: environment });
   return { ...measured, bytes: await takeObject(keys.disk(commit, arch)) };
 }
-
-/** curl is quicker than upstream's `aws s3api put-object`, in our disfavour. */
-const put = [
-  'curl -fsS -K - -T "$DISK.zst" -H "x-amz-content-sha256: UNSIGNED-PAYLOAD" "$AWS_ENDPOINT_URL_S3/$BUCKET/$KEY" <<EOF',
-  'aws-sigv4 = "aws:amz:$AWS_REGION:s3"',
-  'user = "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"',
-  "EOF",
-];
-const awsCopy = ['aws s3 cp --only-show-errors "$DISK.zst" "s3://$BUCKET/$KEY"'];
 
 /** What upstream does, with its upload or another. */
 async function publishBySequence(disk: string, upload: string[], run: number): Promise<Published> {

@@ -7,7 +7,8 @@ import { sha256Stream } from "../process/hash.js";
 import { step } from "../process/progress.js";
 import { cancellation } from "../process/run.js";
 import { manifest, type Manifest } from "../store/records.js";
-import { parseJson, type S3Store } from "../store/store.js";
+import type { S3Store } from "../store/s3-store.js";
+import { parseJson } from "../store/store.js";
 import { DamagedError, explainStoreError } from "../store/store-errors.js";
 import { measureCompressed, ZstdError } from "./compress.js";
 

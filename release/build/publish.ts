@@ -23,14 +23,8 @@ import { imageName, keys } from "../store/keys.js";
 import { say, step } from "../process/progress.js";
 import { buildFacts, manifest, type BuildFacts, type Manifest } from "../store/records.js";
 import { cancellation } from "../process/run.js";
-import {
-  ConflictError,
-  getJson,
-  jsonText,
-  parseJson,
-  RepeatUploadError,
-  type S3Store,
-} from "../store/store.js";
+import type { S3Store } from "../store/s3-store.js";
+import { ConflictError, getJson, jsonText, parseJson, RepeatUploadError } from "../store/store.js";
 import { requireTools } from "../process/tools.js";
 
 /** What `publish` prints. */

@@ -37,6 +37,7 @@ export function unpackGrowing(archive: string, target: string): Unpacking {
 
   async function* arriving(): AsyncGenerator<Buffer> {
     let taken = 0;
+    const buffer = Buffer.allocUnsafe(pieceBytes);
     let file: FileHandle | undefined;
     try {
       while (state === "growing" || (state === "whole" && taken < have)) {
@@ -46,7 +47,7 @@ export function unpackGrowing(archive: string, target: string): Unpacking {
         }
         file ??= await open(archive);
         const length = Math.min(pieceBytes, have - taken);
-        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, taken);
+        const { bytesRead } = await file.read(buffer, 0, length, taken);
         if (bytesRead === 0) return;
         taken += bytesRead;
         yield buffer.subarray(0, bytesRead);

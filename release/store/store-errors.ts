@@ -105,3 +105,7 @@ export function explainCredentials(error: unknown, where: string): UserError | n
 export function statusOf(error: unknown): number | undefined {
   return (error as Failure | undefined)?.$metadata?.httpStatusCode;
 }
+
+export function isMissingBucket(error: unknown): boolean {
+  return error instanceof Error && error.name === "NoSuchBucket";
+}

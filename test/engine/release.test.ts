@@ -19,7 +19,8 @@ import { calendarOf, runnerReleasesFile } from "../../release/pointer/runner-rel
 import { agrees, nextSeq, readEntry, readLog, readPointer } from "../../release/pointer/pointer.js";
 import { claim, promote, settle } from "../../release/pointer/promote.js";
 import type { BootRecord, Manifest } from "../../release/store/records.js";
-import { jsonText, openStore, type S3Store } from "../../release/store/store.js";
+import type { S3Store } from "../../release/store/s3-store.js";
+import { jsonText, openStore } from "../../release/store/store.js";
 import { bootRecordOf, factsOf, imageObjects } from "../unit/release/memory-store.js";
 import { interpose, TestS3, until } from "./s3.js";
 

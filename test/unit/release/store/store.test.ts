@@ -5,7 +5,8 @@ import { objectHeaders } from "../../../../release/store/headers.js";
 import { keys } from "../../../../release/store/keys.js";
 import { manifest } from "../../../../release/store/records.js";
 import { explainStoreError } from "../../../../release/store/store-errors.js";
-import { archiveOf, getJson, parseJson, partSizeFor, S3Store } from "../../../../release/store/store.js";
+import { archiveOf, partSizeFor, S3Store } from "../../../../release/store/s3-store.js";
+import { getJson, parseJson } from "../../../../release/store/store.js";
 import { manifestOf, MemoryStore } from "../memory-store.js";
 
 const commit = "c".repeat(40);
