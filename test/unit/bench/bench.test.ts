@@ -156,7 +156,7 @@ describe("a bench", () => {
     });
     expect({ exitCode, stderr }).toEqual({
       exitCode: 2,
-      stderr: expect.stringMatching(/^error: unknown bench speed \(allowed: publish, noop, .*\)$/) as string,
+      stderr: expect.stringMatching(/^error: unknown bench speed \(allowed: publish, fetch, .*\)$/) as string,
     });
   });
 });
