@@ -195,7 +195,8 @@ async function fetchDisk(
     throw new UserError(`${source} does not have the sha256 its manifest says (${compressed.sha256})`);
   }
   if (problem !== null) {
-    await discard();
+    // The archive is what was published; it may be the disk that is full.
+    await rm(part, { force: true });
     throw new UserError(`zstd cannot decompress ${source}: ${problem}`);
   }
   if (diskSha256 !== disk.sha256) {

@@ -245,6 +245,20 @@ describe("fetchImage", () => {
     expect(await leftovers()).toEqual([]);
   });
 
+  it("keeps a right download where zstd fails, as on a full disk, and a later run goes on with it", async () => {
+    const tools = await mkdtemp(path.join(tmpdir(), "runner-images-tools-"));
+    const script = "#!/bin/sh\ncat > /dev/null\necho 'No space left on device' >&2\nexit 1\n";
+    await writeFile(path.join(tools, "zstd"), script, { mode: 0o755 });
+    vi.stubEnv("PATH", `${tools}:${process.env["PATH"]}`);
+    expect(await refusal()).toMatch(/zstd cannot decompress .*: No space left on device$/);
+    vi.unstubAllEnvs();
+    await rm(tools, { recursive: true });
+    const requests = server.diskRequests.length;
+    await fetchIt();
+    expect((await readFile(target)).equals(disk)).toBe(true);
+    expect(server.diskRequests.slice(requests)).toEqual([]);
+  });
+
   it("refuses a disk with another hash, and does not keep it", async () => {
     const wrong = "0".repeat(64);
     server.put(keys.diskSha256(commit, "x86_64"), `${wrong}\n`);
