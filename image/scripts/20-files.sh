@@ -19,8 +19,9 @@ systemctl --root=/ mask "${timers[@]}"
 # Nor a login prompt that nobody has a password for.
 systemctl --root=/ mask getty@.service serial-getty@.service
 # Nor what every boot would start for nothing, all in the same seconds: settings of udev and the network from the kernel's command line
-# or a credential, leases that no next boot reads, crash records of firmware, and control file systems whose modules are loaded, and
-# which are mounted, by whoever uses them.
-systemctl --root=/ mask systemd-udev-load-credentials.service systemd-network-generator.service \
-  systemd-networkd-persistent-storage.service systemd-pstore.service modprobe@efi_pstore.service modprobe@drm.service \
+# or a credential, and control file systems whose modules are loaded, and which are mounted, by whoever uses them;
+systemctl --root=/ mask systemd-udev-load-credentials.service systemd-network-generator.service modprobe@drm.service \
   sys-kernel-config.mount modprobe@configfs.service sys-fs-fuse-connections.mount modprobe@fuse.service
+# nor what is kept for a next boot, which there is not: journal (it stays in memory), machine-id, random seed, leases, crash records.
+systemctl --root=/ mask systemd-journal-flush.service systemd-machine-id-commit.service systemd-random-seed.service \
+  systemd-networkd-persistent-storage.service systemd-pstore.service modprobe@efi_pstore.service
