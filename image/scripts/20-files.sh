@@ -18,6 +18,9 @@ mapfile -t timers < <(find /usr/lib/systemd/system -path '*.wants/*.timer' -prin
 systemctl --root=/ mask "${timers[@]}"
 # Nor a login prompt that nobody has a password for.
 systemctl --root=/ mask getty@.service serial-getty@.service
+# SSH starts when somebody comes, as on Ubuntu.
+systemctl --root=/ disable ssh.service
+systemctl --root=/ enable ssh.socket
 # Nor what every boot would start for nothing, all in the same seconds: settings of udev and the network from the kernel's command line
 # or a credential, and control file systems whose modules are loaded, and which are mounted, by whoever uses them;
 systemctl --root=/ mask systemd-udev-load-credentials.service systemd-network-generator.service modprobe@drm.service \
@@ -25,3 +28,8 @@ systemctl --root=/ mask systemd-udev-load-credentials.service systemd-network-ge
 # nor what is kept for a next boot, which there is not: journal (it stays in memory), machine-id, random seed, leases, crash records.
 systemctl --root=/ mask systemd-journal-flush.service systemd-machine-id-commit.service systemd-random-seed.service \
   systemd-networkd-persistent-storage.service systemd-pstore.service modprobe@efi_pstore.service
+# Nor what looks at every start for disks, settings and terminals that a VM of this image does not have, to make units of them.
+mkdir -p /etc/systemd/system-generators
+for generator in bless-boot cryptsetup getty gpt-auto hibernate-resume integritysetup rc-local ssh system-update tpm2 veritysetup; do
+  ln -s /dev/null /etc/systemd/system-generators/systemd-$generator-generator
+done

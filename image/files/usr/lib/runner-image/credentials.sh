@@ -4,7 +4,7 @@
 # The strings of the SMBIOS tables of type 11, one a line. A table is a header, whose length is its second byte, and then
 # strings that end in NUL.
 smbios_strings() {
-  modprobe --quiet dmi-sysfs || true
+  [[ -d /sys/firmware/dmi/entries ]] || modprobe --quiet dmi-sysfs || true
   local table
   for table in /sys/firmware/dmi/entries/11-*/raw; do
     if [[ -r $table ]]; then
