@@ -3,8 +3,8 @@
  * its login prompt; the same machine, disks of the same size, taken in turns. Promise: at most 1.0 times the time (median). And what a
  * host downloads: the image in its published form, against the base compressed the same way. Promise: at most 0.95 times the bytes.
  *
- * The base boots as a distribution made it, as on a host that wants a machine to log in to: it finds no datasource for cloud-init, grows
- * its disk, makes its host keys, and asks for a login on the serial console. `debian` is made anew for that, since builds give it the
+ * The base boots as a distribution made it, as on a host that wants a machine to log in to: it makes its host keys and asks for a login on
+ * the serial console; Ubuntu's also has cloud-init look for a datasource and grow its disk. `debian` is made anew for that, since builds give it the
  * image's own initrd and boot loader settings. Sizes are compared where the base has the same packages: that is `debian` too.
  *
  * Usage: tsx bench/boot.ts [image/build/ubuntu-x86_64.qcow2], as `make -C image` leaves it

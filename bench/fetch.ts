@@ -18,8 +18,9 @@ import { which } from "../local/which.js";
 import { compressDisk } from "../release/build/compress.js";
 import { say } from "../release/process/progress.js";
 import { keys } from "../release/store/keys.js";
-import { buildFacts, manifest } from "../release/store/records.js";
+import { jsonText } from "../release/store/store.js";
 import { until } from "../test/engine/s3.js";
+import { manifestOf } from "../test/unit/release/memory-store.js";
 import { benchDisk } from "./disk.js";
 import { measure, sideOf, type Measured } from "./measure.js";
 import { report } from "./result.js";
@@ -107,24 +108,12 @@ async function publishInto(root: string): Promise<{ key: string; bytes: number }
   const { stream, digests } = await compressDisk(disk, () => undefined);
   await pipeline(stream, createWriteStream(path.join(root, key)));
   const { disk: inner, compressed } = await digests;
-  const sha256 = "0".repeat(64);
-  const record = manifest.parse({
-    schema: 1,
-    commit,
-    arch,
+  const record = {
+    ...manifestOf(commit, arch),
     compressed: { key, ...compressed },
     disk: inner,
-    build: buildFacts.parse({
-      arch,
-      base: { kind: "debian", name: "bench", sha256 },
-      runner: { kind: "fixture", version: "1", sha256, releasedAt: "2026-01-01" },
-      builder: { packer: "1", qemu: "1", accelerator: "tcg" },
-      virtualSize: 2 ** 31,
-      seconds: 1,
-    }),
-    publishedAt: "2026-01-01T00:00:00Z",
-  });
-  await writeFile(path.join(root, keys.manifest(commit, arch)), JSON.stringify(record));
+  };
+  await writeFile(path.join(root, keys.manifest(commit, arch)), jsonText(record));
   await writeFile(path.join(root, keys.diskSha256(commit, arch)), `${inner.sha256}\n`);
   return { key, bytes: compressed.bytes };
 }

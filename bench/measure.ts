@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { execa, type Options } from "execa";
-import type { Side } from "./result.js";
+import { cpuTimes, type Side } from "./result.js";
 
 /** What a command and all its descendants took. */
 export interface Measured {
@@ -13,7 +13,7 @@ export interface Measured {
 
 /** Runs a command to its end. @throws where it fails */
 export async function measure(command: string, args: string[], options: Options): Promise<Measured> {
-  const [start, cpu] = [performance.now(), await cpuSecondsOfChildren()];
+  const [start, before] = [performance.now(), await cpuTimes()];
   const child = execa(command, args, { stdio: ["ignore", "ignore", "inherit"], ...options });
   let memory = 0;
   // Not more often: looking costs time, which the one that uses all cores would pay alone.
@@ -26,7 +26,7 @@ export async function measure(command: string, args: string[], options: Options)
     clearInterval(sampling);
   }
   const seconds = (performance.now() - start) / 1000;
-  return { seconds, cpuSeconds: (await cpuSecondsOfChildren()) - cpu, memory };
+  return { seconds, cpuSeconds: (await cpuTimes()).children - before.children, memory };
 }
 
 /** As a side of a comparison. */
@@ -41,16 +41,6 @@ export function sideOf(name: string, runs: (Measured & { bytes?: number })[]): S
       mebibytes: runs.map((run) => Math.round(run.memory / 1024 ** 2)),
     },
   };
-}
-
-/** cutime and cstime of proc_pid_stat(5), in ticks of 10 ms; after the name, which may hold anything. */
-async function cpuSecondsOfChildren(): Promise<number> {
-  const stat = await readFile("/proc/self/stat", "utf8");
-  const [cutime, cstime] = stat
-    .slice(stat.lastIndexOf(")") + 2)
-    .split(" ")
-    .slice(13, 15);
-  return (Number(cutime) + Number(cstime)) / 100;
 }
 
 /** Resident memory of a process and all its descendants, in bytes. Pages they share count for each, in our disfavour. */

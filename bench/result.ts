@@ -114,9 +114,18 @@ export async function inTurns<Name extends string>(
   return measured;
 }
 
-/** utime, stime, cutime and cstime of proc_pid_stat(5), in ticks of 10 ms; after the name, which may hold anything. */
 async function cpuSeconds(): Promise<number> {
+  const { own, children } = await cpuTimes();
+  return own + children;
+}
+
+/**
+ * What this process used, and what those did that it and they waited for, in seconds: utime, stime, cutime and cstime of
+ * proc_pid_stat(5), in ticks of 10 ms; after the name, which may hold anything.
+ */
+export async function cpuTimes(): Promise<{ own: number; children: number }> {
   const stat = await readFile("/proc/self/stat", "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks) / 100, 0);
+  const [utime, stime, cutime, cstime] = fields.slice(11, 15).map(Number) as [number, number, number, number];
+  return { own: (utime + stime) / 100, children: (cutime + cstime) / 100 };
 }

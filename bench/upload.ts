@@ -5,20 +5,12 @@
  * Usage: tsx bench/upload.ts <disk.qcow2> <commit>, with the store in the environment
  */
 import { uploadDisk } from "../release/build/publish.js";
-import { buildFacts } from "../release/store/records.js";
 import { openStore } from "../release/store/store.js";
+import { manifestOf } from "../test/unit/release/memory-store.js";
 
 const [disk, commit] = process.argv.slice(2) as [string, string];
-const sha256 = "0".repeat(64);
 /** Made up: nothing is built here. */
-const facts = buildFacts.parse({
-  arch: "x86_64",
-  base: { kind: "debian", name: "bench", sha256 },
-  runner: { kind: "fixture", version: "1", sha256, releasedAt: "2026-01-01" },
-  builder: { packer: "1", qemu: "1", accelerator: "tcg" },
-  virtualSize: 2 ** 31,
-  seconds: 1,
-});
+const { build: facts } = manifestOf(commit, "x86_64");
 await uploadDisk(
   await openStore(process.env["BUCKET"]!),
   { commit, arch: facts.arch },

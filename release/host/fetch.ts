@@ -161,8 +161,10 @@ async function fetchDisk(
   await checkSpace(archive, published);
   const source = `${url}/${keys.disk(commit, arch)}`;
   const part = `${target}.part`;
-  const discard = (): Promise<unknown> =>
-    Promise.all([archive, `${archive}.etag`, part].map((file) => rm(file, { force: true })));
+  const remove = (...files: string[]): Promise<unknown> =>
+    Promise.all(files.map((file) => rm(file, { force: true })));
+  const download = [archive, `${archive}.etag`];
+  const discard = (): Promise<unknown> => remove(...download, part);
   const attempt = async (): Promise<Unpacked & { resumed: boolean }> => {
     const unpacking = unpackGrowing(archive, part);
     try {
@@ -196,7 +198,7 @@ async function fetchDisk(
   }
   if (problem !== null) {
     // The archive is what was published; it may be the disk that is full.
-    await rm(part, { force: true });
+    await remove(part);
     throw new UserError(`zstd cannot decompress ${source}: ${problem}`);
   }
   if (diskSha256 !== disk.sha256) {
@@ -207,7 +209,7 @@ async function fetchDisk(
   }
   await sync(part);
   // Before the disk appears: a later run that finds it looks for nothing else.
-  await Promise.all([archive, `${archive}.etag`].map((file) => rm(file, { force: true })));
+  await remove(...download);
   await rename(part, target);
   await sync(path.dirname(target));
 }
