@@ -69,7 +69,9 @@ try {
         promises: [{ quantity: "megabytes", of: ours, by: null, atMost: object.bytes / 2e6 + 1 }],
       },
     ],
-    notes: [],
+    notes: [
+      "The start of the program takes 1.7 to 2 CPU seconds of ours, whatever the size of the disk: modules that tsx turns into JavaScript.",
+    ],
   });
 } finally {
   await stop();
