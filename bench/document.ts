@@ -88,7 +88,9 @@ function readmePart([first]: Kept[]): string {
 function table(comparison: Comparison): string[] {
   const { title, sides, promises } = comparison;
   const columns = quantitiesOf(comparison);
-  const row = (cells: (string | number)[]) => `| ${cells.join(" | ")} |`;
+  // A name may be a pipeline, and a table's cells end at a bar even within code.
+  const row = (cells: (string | number)[]) =>
+    `| ${cells.map((cell) => String(cell).replaceAll("|", String.raw`\|`)).join(" | ")} |`;
   const pairs = new Set(promises.map(({ of, by }) => JSON.stringify([of, by])));
   return [
     row([title, "rounds", ...columns.map((column) => quantities[column].heading)]),

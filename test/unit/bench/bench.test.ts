@@ -100,6 +100,14 @@ describe("the page", () => {
     expect(readme).not.toContain("old");
   });
 
+  it("keeps a pipeline in one cell", async () => {
+    const piped = result(2);
+    piped.comparisons[0]!.sides.push({ name: "`curl | zstd`", rounds: { seconds: [1] } });
+    await keep(piped);
+    await writeDocuments(folder);
+    expect(await page()).toMatch(/^\| `curl \\\| zstd` +\| 1 +\| 1 +\| +\|$/m);
+  });
+
   it("marks a broken promise", async () => {
     await keep(result(1.9));
     await writeDocuments(folder);
