@@ -6,7 +6,7 @@ cp --recursive --no-preserve=mode,ownership "$PAYLOAD/files/." /
 chmod 0755 /usr/lib/runner-image/{grow-root,start-runner,end-runner,boot-report,check-contents,checks/*,hygiene} /etc/initramfs-tools/hooks/runner-image
 
 # --root: only the links are made; nothing is started or reloaded in the build VM.
-systemctl --root=/ enable gha-grow-root.service gha-host-keys.service gha-runner.service gha-contents.service \
+systemctl --root=/ enable gha-grow-root.service gha-host-keys.service gha-runner.service gha-contents.service gha-late-devices.service \
   systemd-networkd.service systemd-networkd-wait-online.service
 
 # A VM lives for one job and is built anew instead of being maintained: no updates or clean-ups in the background.

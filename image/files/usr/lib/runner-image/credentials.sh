@@ -1,38 +1,65 @@
 # shellcheck shell=bash
-# Reading the credentials of gha-runner.service (to be sourced, by root).
+# Reading the credentials of gha-runner.service (to be sourced, by root). Bash alone does it: on an emulated host each process more takes a
+# tenth of a second, and the runner waits for them.
+LC_ALL=C # Bytes, and no characters.
 
-# The strings of the SMBIOS tables of type 11, one a line. A table is a header, whose length is its second byte, and then
-# strings that end in NUL.
-smbios_strings() {
+# The strings of the SMBIOS tables of type 11. A table is a header of five bytes and then strings that end in NUL.
+smbios_strings=()
+read_smbios() {
   [[ -d /sys/firmware/dmi/entries ]] || modprobe --quiet dmi-sysfs || true
-  local table
+  local table strings
   for table in /sys/firmware/dmi/entries/11-*/raw; do
     if [[ -r $table ]]; then
-      tail -c "+$(($(od -An -tu1 -j1 -N1 "$table") + 1))" "$table" | tr '\0' '\n'
+      mapfile -d '' strings < "$table"
+      smbios_strings+=("${strings[@]}")
     fi
   done
 }
+read_smbios
 
-# credential <name>: its value, or nothing. systemd 252 reads the first 4,096 bytes of the SMBIOS tables and silently drops
+# Whether a table has this credential; sets REPLY to its value, of the longest if there are several.
+smbios_credential() {
+  local mark=io.systemd.credential:$1= string before is_there=1
+  REPLY=
+  for string in "${smbios_strings[@]}"; do
+    before=${string%%"$mark"*}
+    # What the header has after its last NUL stands before the first string.
+    if [[ $string != *"$mark"* || ${#before} -gt 5 ]]; then continue; fi
+    string=${string#"$before$mark"}
+    if ((${#string} >= ${#REPLY})); then REPLY=$string; fi
+    is_there=0
+  done
+  return $is_there
+}
+
+# credential <name>: sets REPLY to its value, or to nothing. systemd 252 reads the first 4,096 bytes of the SMBIOS tables and silently drops
 # the rest, so the tables are read as well, and the longer value is the whole one.
 credential() {
-  local file=${CREDENTIALS_DIRECTORY:-/nonexistent}/$1 value='' string
-  if [[ -e $file ]]; then value=$(tr -d '\0' < "$file"); fi
-  string=$(smbios_strings | sed -n "s/^io\.systemd\.credential:$1=//p")
-  if ((${#string} > ${#value})); then value=$string; fi
-  printf '%s\n' "$value"
+  local file=${CREDENTIALS_DIRECTORY:-/nonexistent}/$1 value=''
+  if [[ -e $file ]]; then IFS= read -r -d '' value < "$file" || true; fi
+  smbios_credential "$1" || true
+  if ((${#value} >= ${#REPLY})); then REPLY=$value; fi
 }
 
 # Present, if only with an empty value.
 has_credential() {
-  [[ -e ${CREDENTIALS_DIRECTORY:-/nonexistent}/$1 || -n $(smbios_strings | sed -n "/^io\.systemd\.credential:$1=/p") ]]
+  [[ -e ${CREDENTIALS_DIRECTORY:-/nonexistent}/$1 ]] || smbios_credential "$1"
 }
 
-# What of the input's first line is a URL, or base64. With path= and QEMU before 10, bytes that are no part of a credential
-# may follow it.
+# What a text begins with that is a URL, or base64: sets REPLY. With path= and QEMU before 10, bytes that are no part of a credential may
+# follow it.
 url_part() {
-  LC_ALL=C sed -n "1s|^\([]A-Za-z0-9._~:/?#@!\$&'()*+,;=%[-]*\).*|\1|p"
+  local url="^[]A-Za-z0-9._~:/?#@!\$&'()*+,;=%[-]*"
+  [[ $1 =~ $url ]]
+  REPLY=${BASH_REMATCH[0]}
 }
 base64_part() {
-  LC_ALL=C sed -n '1s|^\([A-Za-z0-9+/_=-]*\).*|\1|p'
+  [[ $1 =~ ^[A-Za-z0-9+/_=-]* ]]
+  REPLY=${BASH_REMATCH[0]}
+}
+
+# credential_url <name>: sets REPLY to the URL that it is, or to nothing.
+credential_url() {
+  credential "$1"
+  url_part "$REPLY"
 }
