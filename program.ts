@@ -7,8 +7,9 @@ import { billMark, billOf } from "./release/compare/bill.js";
 import { UserError } from "./release/process/errors.js";
 import { imageName } from "./release/store/keys.js";
 import { planMove } from "./release/pointer/plan.js";
+import { prove } from "./release/pointer/verify.js";
 import { readCalendar } from "./release/pointer/runner-releases.js";
-import { lastImageCommit } from "./release/build/source.js";
+import { newestImage } from "./release/build/source.js";
 import { emptyStore, findStore, openStore, type BucketReader } from "./release/store/store.js";
 
 /** What a person needs after an update: `pulumi stack output`. */
@@ -20,7 +21,7 @@ export interface Outputs {
   latest: string;
   /** The commit that `latest` is pinned to; empty when it follows the newest build. */
   pinned: string;
-  /** The last commit that touched image/: the newest build. */
+  /** The commit that the content of image/ is named after: the newest build. */
   newest: string;
   /** The name that CloudFront gave to this stack's distribution: what a domain points to. */
   cdn?: pulumi.Input<string> | undefined;
@@ -43,7 +44,7 @@ export async function program(root: string = process.cwd()): Promise<Outputs> {
 
 async function deploy(root: string): Promise<Outputs> {
   const config = readConfig();
-  const newest = await lastImageCommit(root);
+  const { commit: newest, returnedBy } = await newestImage(root);
   // Without its organization: a stack that is moved to another backend stays the same.
   const stack = `${pulumi.getProject()}/${pulumi.getStack()}`;
   const [store, calendar] = await Promise.all([
@@ -60,6 +61,13 @@ async function deploy(root: string): Promise<Outputs> {
     stack,
   });
   for (const problem of move.warnings) await pulumi.log.warn(problem);
+  const context = { calendar, trust: config.trust, now: new Date() };
+  const isBack =
+    returnedBy !== null && (await prove(store, newest, config.architectures, context)).problems.length === 0;
+  if (isBack && !move.isLive)
+    await pulumi.log.info(
+      `${returnedBy} went back to the image ${newest}: nothing is built, published or booted`,
+    );
   if (pulumi.runtime.isDryRun()) {
     const { architectures } = config;
     try {
@@ -94,6 +102,7 @@ async function deploy(root: string): Promise<Outputs> {
           runner: config.runner,
           accelerator: config.accelerator,
           store: environment,
+          isBack,
         },
         { dependsOn: ready },
       ),

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { releaseCommand, type ReleaseEnvironment } from "./release-command.js";
 
 export interface RunnerImageArgs {
-  /** The last commit that touched `image/`: what is built, and the only thing that rebuilds it. */
+  /** The commit that names it: what is built, and the only thing that rebuilds it. */
   commit: string;
   /** "x86_64" or "aarch64". */
   arch: string;
@@ -17,6 +17,11 @@ export interface RunnerImageArgs {
   accelerator: string;
   /** Where it is published and served from. */
   store: ReleaseEnvironment;
+  /**
+   * True where `image/` went back to what was published and booted before: the commands stay as they ran for the image in between, so that
+   * such a revert changes the pointer and nothing else.
+   */
+  isBack: boolean;
 }
 
 /**
@@ -27,8 +32,10 @@ export interface RunnerImageArgs {
 export class RunnerImage extends pulumi.ComponentResource {
   constructor(name: string, args: RunnerImageArgs, opts?: pulumi.ComponentResourceOptions) {
     super("runner-images:index:RunnerImage", name, {}, opts);
-    const { commit, arch, base, profile, runner, accelerator, store } = args;
+    const { commit, arch, base, profile, runner, accelerator, store, isBack } = args;
     const { dependsOn = [] } = opts ?? {};
+    // Not the whole environment: a profile that differs from the published one's is still told.
+    const ignoreChanges = isBack ? ["triggers", "environment.COMMIT"] : [];
 
     const publish = new local.Command(
       `${name}-publish`,
@@ -45,7 +52,7 @@ export class RunnerImage extends pulumi.ComponentResource {
         triggers: [commit],
       },
       // A component hands this on to nobody: the engine would not know what to skip when something before it fails.
-      { parent: this, dependsOn },
+      { parent: this, dependsOn, ignoreChanges },
     );
 
     new local.Command(
@@ -54,7 +61,7 @@ export class RunnerImage extends pulumi.ComponentResource {
         ...releaseCommand("boot-test", { COMMIT: commit, ARCH: arch, ACCELERATOR: accelerator, ...store }),
         triggers: [commit],
       },
-      { parent: this, dependsOn: publish },
+      { parent: this, dependsOn: publish, ignoreChanges },
     );
 
     this.registerOutputs();

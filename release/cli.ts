@@ -44,7 +44,7 @@ Exit codes: 0 done; ${exitCodes.failed} it failed, and one line says why; ${exit
   );
 
 verb("build", "Build the image of a commit with Packer and QEMU, unless that is done already.")
-  .addOption(commitOption("default: the last commit that touched image/"))
+  .addOption(commitOption("default: the newest image's"))
   .addOption(archOption())
   .addOption(baseOption())
   .addOption(profileOption())
@@ -54,7 +54,8 @@ verb("build", "Build the image of a commit with Packer and QEMU, unless that is 
   .action(async (options: BuildOptions) => {
     const { buildImage, withBuildDirectory } = await import("./build/build.js");
     const request = { root, ...options, commit: options.commit ?? (await newestCommit()) };
-    print(await withBuildDirectory(request, () => buildImage(request)));
+    const built = await withBuildDirectory(request, () => buildImage(request));
+    print({ commit: request.commit, ...built });
   });
 
 verb("lint", "Look for what no image may hold on a disk: passwords, keys, identities, leftovers, timers.")
@@ -76,7 +77,7 @@ verb(
   "publish",
   "Lint, compress, hash and upload a built image; the manifest comes last. A killed publish is finished by the next.",
 )
-  .addOption(commitOption("default: the last commit that touched image/"))
+  .addOption(commitOption("default: the newest image's"))
   .addOption(archOption())
   .addOption(baseOption())
   .addOption(profileOption())
@@ -422,8 +423,8 @@ async function readRunnerCalendar(): Promise<RunnerCalendar> {
 }
 
 async function newestCommit(): Promise<string> {
-  const { lastImageCommit } = await import("./build/source.js");
-  return lastImageCommit(root);
+  const { newestImage } = await import("./build/source.js");
+  return (await newestImage(root)).commit;
 }
 
 onCancel();

@@ -10,7 +10,7 @@ import { configuredValues } from "../../local/stack-file.js";
 import { bootFailure } from "../../release/boot/boot-record.js";
 import { runBootTest } from "../../release/boot/boot-test.js";
 import { bootRecordFile } from "../../release/boot/hand-over.js";
-import { lastImageCommit } from "../../release/build/source.js";
+import { newestImage } from "../../release/build/source.js";
 import { UserError } from "../../release/process/errors.js";
 import { say } from "../../release/process/progress.js";
 import { imageName, keys, type Architecture } from "../../release/store/keys.js";
@@ -30,7 +30,7 @@ async function boot(): Promise<number> {
     IMAGES_URL,
   } = process.env;
   const arch = ARCH as Architecture;
-  const commit = await lastImageCommit(root);
+  const { commit } = await newestImage(root);
   if (commit !== COMMIT) {
     const moved = `${imageName(arch)} of ${COMMIT}: main has moved on to the image ${commit}, which the run of its own merge boots`;
     say(moved);

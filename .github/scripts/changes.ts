@@ -1,7 +1,8 @@
 /* What pull-request.yml runs first: what the pull request changes (since BASE), and so which jobs it needs. */
 import { execa } from "execa";
 import { configuredArchitectures, configuredBuild } from "../../local/stack-file.js";
-import { planBuilds } from "./build-plan.js";
+import { newestImage } from "../../release/build/source.js";
+import { planBuilds, readStages } from "./build-plan.js";
 import { addSummary, main, setOutput } from "./github.js";
 import { readLane } from "./lane.js";
 import { stack } from "./pulumi.js";
@@ -17,9 +18,13 @@ async function changes(): Promise<number> {
     reject: false,
   });
   if (exitCode !== 0 && exitCode !== 1) throw new Error(`git cannot compare HEAD with ${base}`);
-  setOutput("image", String(exitCode === 1));
-  const builds = planBuilds(await configuredArchitectures(root, stack), await configuredBuild(root, stack));
-  setOutput("builds", JSON.stringify(builds));
+  const wanted = await configuredArchitectures(root, stack);
+  const { commit } = await newestImage(root);
+  // Published and booted before is what a revert goes back to.
+  const stages = await readStages(process.env["IMAGES_URL"] ?? "", commit, wanted);
+  const missing = wanted.filter((arch) => stages.get(arch) !== "booted");
+  setOutput("image", String(exitCode === 1 && missing.length > 0));
+  setOutput("builds", JSON.stringify(planBuilds(missing, await configuredBuild(root, stack))));
   return 0;
 }
 

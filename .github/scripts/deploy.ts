@@ -12,7 +12,7 @@ import { z } from "zod";
 import { configuredArchitectures } from "../../local/stack-file.js";
 import { findBootRecord } from "../../release/boot/hand-over.js";
 import { findBuilt } from "../../release/build/build.js";
-import { lastImageCommit } from "../../release/build/source.js";
+import { newestImage } from "../../release/build/source.js";
 import { UserError } from "../../release/process/errors.js";
 import { readCalendar, usabilityText } from "../../release/pointer/runner-releases.js";
 import { say } from "../../release/process/progress.js";
@@ -58,7 +58,7 @@ async function deploy(): Promise<number> {
 /** Pulumi's options for what can be done here, and why the rest is left out; null: nothing is. */
 async function choose(): Promise<{ choice: string[]; leftOut: string | null }> {
   const root = process.cwd();
-  const commit = await lastImageCommit(root);
+  const { commit } = await newestImage(root);
   const wanted = await configuredArchitectures(root, stack);
   const handedOver = async (find: (arch: Architecture) => Promise<unknown>) => {
     const found = await Promise.all(wanted.map(find));

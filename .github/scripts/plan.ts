@@ -3,14 +3,14 @@
  * them.
  */
 import { configuredArchitectures, configuredBuild, configuredPin } from "../../local/stack-file.js";
-import { lastImageCommit } from "../../release/build/source.js";
+import { newestImage } from "../../release/build/source.js";
 import { planBoots, planBuilds, readStages } from "./build-plan.js";
 import { addSummary, main, setOutput } from "./github.js";
 import { stack } from "./pulumi.js";
 
 async function plan(): Promise<number> {
   const root = process.cwd();
-  const commit = await lastImageCommit(root);
+  const { commit } = await newestImage(root);
   const wanted = await configuredArchitectures(root, stack);
   const stages = await readStages(process.env["IMAGES_URL"] ?? "", commit, wanted);
   const toBuild = wanted.filter((arch) => stages.get(arch) === "none");

@@ -2,7 +2,7 @@
  * What update.yml runs before it has any credential: takes over the records of the boot tests that this run's other jobs ran. X86_64 and
  * AARCH64 hold their hashes, which came by the jobs' outputs; empty: that one was not booted, or not to its end.
  */
-import { lastImageCommit } from "../../release/build/source.js";
+import { newestImage } from "../../release/build/source.js";
 import { takeBootRecord } from "../../release/boot/hand-over.js";
 import { say } from "../../release/process/progress.js";
 import { architectures, imageName } from "../../release/store/keys.js";
@@ -10,7 +10,7 @@ import { download } from "./artifacts.js";
 import { bootRecords, main } from "./github.js";
 
 async function take(): Promise<number> {
-  const commit = await lastImageCommit(process.cwd());
+  const { commit } = await newestImage(process.cwd());
   for (const arch of architectures) {
     const sums = process.env[arch.toUpperCase()] ?? "";
     if (sums === "") continue;

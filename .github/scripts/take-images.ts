@@ -7,7 +7,7 @@ import path from "node:path";
 import { configuredBuild } from "../../local/stack-file.js";
 import { withBuildDirectory, type Base, type Runner } from "../../release/build/build.js";
 import { takeImage } from "../../release/build/hand-over.js";
-import { lastImageCommit } from "../../release/build/source.js";
+import { newestImage } from "../../release/build/source.js";
 import { say } from "../../release/process/progress.js";
 import { architectures, imageName } from "../../release/store/keys.js";
 import type { Profile } from "../../release/store/records.js";
@@ -19,7 +19,7 @@ async function take(): Promise<number> {
   const root = process.cwd();
   const { base, profile, runner } = await configuredBuild(root, stack);
   const settings = { base: base as Base, profile: profile as Profile, runner: runner as Runner };
-  const commit = await lastImageCommit(root);
+  const { commit } = await newestImage(root);
   const attestation = path.join(await download("attestation"), "attestation.json");
   for (const arch of architectures) {
     const sums = process.env[arch.toUpperCase()] ?? "";

@@ -56,7 +56,9 @@ function skipReason(
       return hasPreviewRole ? null : "before the first deploy there is no role to preview with";
     case "image":
       if (inQueue) return "the pull request has shown it, and the deploy boots it before it is promoted";
-      return needs["changes"]?.outputs["image"] === "false" ? "image/ is unchanged" : null;
+      return needs["changes"]?.outputs["image"] === "false"
+        ? "image/ is unchanged, or what it was before"
+        : null;
     default:
       return null;
   }

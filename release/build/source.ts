@@ -1,28 +1,43 @@
-import { access, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { access, mkdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { execa, type ExecaError } from "execa";
 import { UserError } from "../process/errors.js";
 
-/** Everything a build takes in lives here, so the last commit that touched it names the image (docs/architecture.md). */
+/** Everything a build takes in lives here, so a commit of it names an image (docs/architecture.md). */
 const imageFolder = "image";
 
+/** The image that a checkout stands for. */
+export interface NewestImage {
+  /** The commit that names it: the first one of the history with this content of `image/`. */
+  commit: string;
+  /** The commit that went back to that content, as `git revert` does; null where none did. */
+  returnedBy: string | null;
+}
+
 /**
- * The commit that names the newest image: the last one that touched `image/`.
+ * The image that a checkout stands for: what `image/` holds, under the name of the first commit that had it so. Going back to what was built
+ * before is therefore going back to that image, and a new one only where the content is new.
+ *
+ * Looked for along git's simplified history of `image/`, which passes over the branches that a merge took nothing of: a merge of an old
+ * branch renames nothing (https://git-scm.com/docs/git-log#_history_simplification).
  * @param root the checkout's root
- * @throws UserError where that commit cannot be known: no git, no checkout, no commit, uncommitted changes, history cut off
+ * @throws UserError where that cannot be known: no git, no checkout, no commit, uncommitted changes, history cut off
  */
-export async function lastImageCommit(root: string): Promise<string> {
-  const history = await readHistory(root);
+export async function newestImage(root: string): Promise<NewestImage> {
+  await requireWholeHistory(root);
   await requireCleanImage(root);
-  const commit = await git(root, "log", "-1", "--format=%H", "--", imageFolder);
-  // In a shallow clone the oldest commit looks as if it had added every file, so it answers for whatever lies before it.
-  if (history.cutOff.has(commit) || (commit === "" && history.cutOff.size > 0))
+  const log = await git(root, ["log", "--topo-order", "--format=%H", "--", imageFolder]);
+  const commits = log.split("\n") as [string, ...string[]];
+  const contents = commits.map((commit) => `${commit}:${imageFolder}\n`).join("");
+  // "<hash> tree <bytes>" for each, or "<what was asked for> missing" where the commit took the folder away.
+  const answers = (await git(root, ["cat-file", "--batch-check"], contents)).split("\n");
+  if (!answers[0]!.includes(" tree "))
     throw new UserError(
-      `${root} is a shallow clone, and its history stops before the last commit of ${imageFolder}/: fetch all of it (actions/checkout: fetch-depth: 0; by hand: git fetch --unshallow)`,
+      `the last commit of ${root} has no ${imageFolder}/: git add ${imageFolder} && git commit`,
     );
-  if (commit === "")
-    throw new UserError(`no commit of ${root} has ${imageFolder}/: git add ${imageFolder} && git commit`);
-  return commit;
+  const first = commits[answers.lastIndexOf(answers[0]!)]!;
+  const [last] = commits;
+  return { commit: first, returnedBy: first === last ? null : last };
 }
 
 /**
@@ -39,7 +54,7 @@ export async function exportImage(root: string, commit: string, directory: strin
   await rm(temporary, { recursive: true, force: true });
   await mkdir(temporary, { recursive: true });
   try {
-    await git(root, "archive", "--format=tar", `--output=${tar}`, commit, imageFolder);
+    await git(root, ["archive", "--format=tar", `--output=${tar}`, commit, imageFolder]);
     await execa("tar", ["-xf", tar, "-C", temporary]);
     await rename(path.join(temporary, imageFolder), image);
   } finally {
@@ -48,17 +63,16 @@ export async function exportImage(root: string, commit: string, directory: strin
   return image;
 }
 
-/** @returns the commits whose parents this clone does not have; none where the history is whole */
-async function readHistory(root: string): Promise<{ cutOff: Set<string> }> {
-  const answer = await git(root, "rev-parse", "--is-shallow-repository", "--git-path", "shallow", "HEAD");
-  const [isShallow, shallowFile] = answer.split("\n") as [string, string];
-  if (isShallow !== "true") return { cutOff: new Set() };
-  const commits = (await readFile(path.resolve(root, shallowFile), "utf8")).split("\n");
-  return { cutOff: new Set(commits.filter((commit) => commit !== "")) };
+async function requireWholeHistory(root: string): Promise<void> {
+  const [isShallow] = (await git(root, ["rev-parse", "--is-shallow-repository", "HEAD"])).split("\n");
+  if (isShallow !== "true") return;
+  throw new UserError(
+    `${root} is a shallow clone, and the commit that ${imageFolder}/ is named after may lie before its history begins: fetch all of it (actions/checkout: fetch-depth: 0; by hand: git fetch --unshallow)`,
+  );
 }
 
 async function requireCleanImage(root: string): Promise<void> {
-  const status = await git(root, "status", "--porcelain", "--untracked-files=all", "--", imageFolder);
+  const status = await git(root, ["status", "--porcelain", "--untracked-files=all", "--", imageFolder]);
   const [first, ...others] = status.split("\n").filter((line) => line !== "");
   if (first === undefined) return;
   const rest = others.length === 0 ? "" : ` and ${others.length} more`;
@@ -68,10 +82,10 @@ async function requireCleanImage(root: string): Promise<void> {
 }
 
 /** @throws UserError with what git says, where it fails */
-async function git(root: string, ...args: string[]): Promise<string> {
+async function git(root: string, args: string[], input = ""): Promise<string> {
   try {
     // The untranslated messages are those people find on the web.
-    const { stdout } = await execa("git", args, { cwd: root, env: { LC_ALL: "C" } });
+    const { stdout } = await execa("git", args, { cwd: root, env: { LC_ALL: "C" }, input });
     return stdout;
   } catch (error) {
     const { code, stderr } = error as ExecaError<{ encoding: "utf8" }>;

@@ -4,6 +4,7 @@ import path from "node:path";
 import { execa } from "execa";
 import { expect } from "vitest";
 import { parseDocument } from "yaml";
+import { newestImage } from "../../release/build/source.js";
 import { imageName, type Architecture } from "../../release/store/keys.js";
 import { duration, say } from "../../release/process/progress.js";
 import type { BootRecord, Manifest } from "../../release/store/records.js";
@@ -81,7 +82,7 @@ export class Checkout {
 
   /** The commit whose image `npm start` builds. */
   async imageCommit(): Promise<string> {
-    return this.git("log", "-1", "--format=%H", "--", "image");
+    return (await newestImage(this.root)).commit;
   }
 
   /** The base URL of this checkout's CDN. */

@@ -184,6 +184,16 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
     ]);
   });
 
+  it("goes back by a revert of the commit too: the pointer moves, and nothing is built, published or booted", async () => {
+    await checkout.git("revert", "--no-edit", second);
+    const run = await checkout.npm("start");
+    expectSuccess(run);
+    expect(run.stdout).toMatch(/^ *~ 1 updated\s+5 unchanged$/m);
+    expect(run.stdout).toContain(`went back to the image ${first}`);
+    expect(await served("latest")).toBe(`${first}\n`);
+    expect((await status()).history).toHaveLength(5);
+  });
+
   it("stops an image with a broken runner unit at the boot test, shows the console's end, and leaves the pointer alone", async () => {
     const unit = checkout.file("image/files/etc/systemd/system/gha-runner.service");
     const text = await readFile(unit, "utf8");
@@ -194,8 +204,8 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
     // By itself, and not when its time is over.
     expect(run.stderr).toMatch(/failed its boot test: the VM powered off without fetching its credential/);
     expect(run.stderr).toMatch(/\| .*\S/);
-    expect(await served("latest")).toBe(`${second}\n`);
-    expect((await status()).history).toHaveLength(4);
+    expect(await served("latest")).toBe(`${first}\n`);
+    expect((await status()).history).toHaveLength(5);
   });
 
   it("leaves nothing running after reset", async () => {

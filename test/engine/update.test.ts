@@ -124,11 +124,49 @@ describe.sequential("an update, on the real engine with a real store", () => {
     expect((await world.up()).summary.resourceChanges).toEqual({ same: 6 });
   });
 
-  it("builds a reverted image/ under the commit of the revert", async () => {
+  it("goes back to an image by a revert of what came after it: the pointer is the one resource that changes", async () => {
     await world.git("revert", "--no-edit", third);
     const reverted = await world.git("rev-parse", "HEAD");
+    const before = await world.keys("images/");
+    const preview = await world.preview();
+    expect(preview.changeSummary).toEqual({ same: 5, update: 1 });
+    expect(preview.text).toContain(
+      `${reverted} went back to the image ${second}: nothing is built, published or booted`,
+    );
+    expect(preview.text).toContain(`fleet: rollback: image ${third.slice(0, 12)} → ${second.slice(0, 12)}`);
+    expect((await world.up()).summary.resourceChanges).toEqual({ same: 5, update: 1 });
+    expect(await world.served("latest")).toBe(`${second}\n`);
+    expect(await world.keys("images/")).toEqual(before);
+    expect(await world.preview()).toMatchObject({ changeSummary: { same: 6 } });
+  });
+
+  it("goes forth again by a revert of the revert, and builds what is new after that", async () => {
+    await world.git("revert", "--no-edit", "HEAD");
+    expect((await world.up()).summary.resourceChanges).toEqual({ same: 5, update: 1 });
+    expect(await world.served("latest")).toBe(`${third}\n`);
+    const fourth = await world.changeImage();
+    expect((await world.up()).summary.resourceChanges).toEqual({ same: 3, replace: 2, update: 1 });
+    expect(await world.served("latest")).toBe(`${fourth}\n`);
+  });
+
+  it("finishes an image that a revert went back to and that is not whole", async () => {
+    const broken = await world.changeImage();
+    await world.changeImage();
+    await world.git("revert", "--no-edit", "HEAD");
+    expect((await world.up()).summary.resourceChanges).toEqual({ same: 3, replace: 2, update: 1 });
+    expect(await world.served("latest")).toBe(`${broken}\n`);
+  });
+
+  it("tells of a profile that is not the published one's also after a revert", async () => {
+    await world.changeImage();
     await world.up();
-    expect(await world.served("latest")).toBe(`${reverted}\n`);
+    await world.git("revert", "--no-edit", "HEAD");
+    await world.setConfig("profile", "full");
+    expect(await world.failure(() => world.up())).toMatch(
+      /is published with profile small, not full, and never changes/,
+    );
+    await world.setConfig("profile", "small");
+    await world.up();
   });
 
   it("changes nothing on a second machine with the same state, store and commit", async () => {

@@ -21,6 +21,7 @@ beforeAll(async () => {
     runner: "fixture",
     accelerator: "tcg",
     store,
+    isBack: false,
   });
   new LatestPointer("latest", {
     commit,

@@ -433,6 +433,25 @@ describe("changes.ts", () => {
     const image = await run("changes.ts", "", { BASE: "main", CAN_PREVIEW: "false" }, root);
     expect(outputs(image.output)).toMatchObject({ lane: "ordinary", image: "true" });
   });
+
+  it("has no image built of a revert to what is published and booted", { timeout }, async () => {
+    const { root, git, commit } = await makeCheckout();
+    await writeFile(path.join(root, "image", "Makefile"), "new");
+    await git("commit", "--quiet", "--all", "--message", "another image");
+    await git("switch", "--quiet", "--create", "back");
+    await git("revert", "--no-edit", "HEAD");
+    const cdn = await serve({ ...booted(commit, "x86_64"), ...published(commit, "aarch64") });
+    const env = { BASE: "main", CAN_PREVIEW: "true", IMAGES_URL: cdn.url };
+    const one = outputs((await run("changes.ts", "", env, root)).output);
+    expect(one["image"]).toBe("true");
+    expect(JSON.parse(one["builds"]!)).toMatchObject([{ arch: "aarch64" }]);
+    cdn.close();
+    const both = await serve({ ...booted(commit, "x86_64"), ...booted(commit, "aarch64") });
+    await rm(path.join(folder, "output"));
+    const none = await run("changes.ts", "", { ...env, IMAGES_URL: both.url }, root);
+    expect(outputs(none.output)).toMatchObject({ image: "false", builds: "[]" });
+    both.close();
+  });
 });
 
 describe("plan.ts", () => {
@@ -523,6 +542,29 @@ describe("subjects.sh", () => {
     expect(one).toMatchObject({ exitCode: 0, stdout: both.stdout.split("\n")[1] });
   });
 
+  it("names an image that a revert went back to by its first commit", async () => {
+    const { root, git, commit } = await makeCheckout();
+    await writeFile(path.join(root, "image", "Makefile"), "new");
+    await git("commit", "--quiet", "--all", "--message", "another image");
+    const other = await git("rev-parse", "HEAD");
+    await git("revert", "--no-edit", "HEAD");
+    const { stdout } = await subjects(root, { X86_64: hashes(commit) });
+    expect(stdout).toBe(`${"1".repeat(64)}  images/${commit}/ubuntu-x86_64.qcow2`);
+    expect(await subjects(root, { X86_64: hashes(other) })).toMatchObject({ exitCode: 1, stdout: "" });
+  });
+
+  it("names none by a commit of another branch, with the same image/", async () => {
+    const { root, git } = await makeCheckout();
+    await git("switch", "--quiet", "--orphan", "other");
+    await mkdir(path.join(root, "image"), { recursive: true });
+    await writeFile(path.join(root, "image", "Makefile"), "");
+    await git("add", "image");
+    await git("commit", "--quiet", "--message", "the same image");
+    const stranger = await git("rev-parse", "HEAD");
+    await git("switch", "--quiet", "--force", "main");
+    expect(await subjects(root, { X86_64: hashes(stranger) })).toMatchObject({ exitCode: 1, stdout: "" });
+  });
+
   it.each<[string, (commit: string) => string]>([
     ["another commit", () => hashes("d".repeat(40))],
     ["another architecture", (commit) => hashes(commit, "aarch64")],
@@ -539,9 +581,7 @@ describe("subjects.sh", () => {
     const { root, commit } = await makeCheckout();
     const { exitCode, stdout, stderr } = await subjects(root, { X86_64: handed(commit) });
     expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
-    expect(stderr).toMatch(
-      /^error: the build of x86_64 handed over hashes that are not of main's image \w{40}: /,
-    );
+    expect(stderr).toMatch(/^error: the build of x86_64 handed over hashes that are not of main's image: /);
   });
 });
 

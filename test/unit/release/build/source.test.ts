@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { exportImage, lastImageCommit } from "../../../../release/build/source.js";
+import { exportImage, newestImage } from "../../../../release/build/source.js";
 
 let folder: string;
 let root: string;
@@ -44,7 +44,7 @@ describe("the commit that names the newest image", () => {
     await commit("image/a");
     const second = await commit("image/b");
     await commit("README.md");
-    expect(await lastImageCommit(root)).toBe(second);
+    expect(await newestImage(root)).toEqual({ commit: second, returnedBy: null });
   });
 
   it("is that of the branch's side of a merge which touched nothing in image/ itself", async () => {
@@ -55,7 +55,62 @@ describe("the commit that names the newest image", () => {
     await git("checkout", "--quiet", "main");
     await commit("README.md");
     await git("merge", "--quiet", "--no-ff", "--no-edit", "side");
-    expect(await lastImageCommit(root)).toBe(side);
+    expect(await newestImage(root)).toEqual({ commit: side, returnedBy: null });
+  });
+
+  it("is the first with the same content, where a revert or a checkout went back to it, and again where it went forth", async () => {
+    await git("init", "--quiet");
+    const first = await commit("image/a");
+    const second = await commit("image/a");
+    await git("revert", "--no-edit", second);
+    const revert = await git("rev-parse", "HEAD");
+    await commit("README.md");
+    expect(await newestImage(root)).toEqual({ commit: first, returnedBy: revert });
+    await git("revert", "--no-edit", revert);
+    const forth = await git("rev-parse", "HEAD");
+    expect(await newestImage(root)).toEqual({ commit: second, returnedBy: forth });
+    const third = await commit("image/b");
+    expect(await newestImage(root)).toEqual({ commit: third, returnedBy: null });
+    await git("checkout", "--quiet", first, "--", "image");
+    await git("rm", "--quiet", "image/b");
+    await git("commit", "--quiet", "-m", "by hand");
+    expect((await newestImage(root)).commit).toBe(first);
+  });
+
+  it("is that of the branch where the merge of a revert brings it", async () => {
+    await git("init", "--quiet");
+    const first = await commit("image/a");
+    const second = await commit("image/a");
+    await git("checkout", "--quiet", "-b", "back");
+    await git("revert", "--no-edit", second);
+    const revert = await git("rev-parse", "HEAD");
+    await git("checkout", "--quiet", "main");
+    await commit("README.md");
+    await git("merge", "--quiet", "--no-ff", "--no-edit", "back");
+    expect(await newestImage(root)).toEqual({ commit: first, returnedBy: revert });
+  });
+
+  it("stays where an older branch with the same content is merged later", async () => {
+    await git("init", "--quiet");
+    await commit("image/a");
+    await git("checkout", "--quiet", "-b", "old");
+    await writeFile(path.join(root, "image/b"), "same");
+    await git("add", "-A");
+    await git("commit", "--quiet", "-m", "on the branch", "--date", "2020-01-01T00:00:00Z");
+    await git("checkout", "--quiet", "main");
+    await git("checkout", "--quiet", "old", "--", "image");
+    await git("commit", "--quiet", "-m", "on main");
+    const before = await newestImage(root);
+    await git("merge", "--quiet", "--no-ff", "--no-edit", "old");
+    expect(await newestImage(root)).toEqual(before);
+  });
+
+  it("is refused where the last commit took image/ away", async () => {
+    await git("init", "--quiet");
+    await commit("image/a");
+    await git("rm", "--quiet", "-r", "image");
+    await git("commit", "--quiet", "-m", "no image");
+    await expect(newestImage(root)).rejects.toThrow(/the last commit of .* has no image\//);
   });
 
   it("does not depend on changes outside image/, nor on ignored files in it", async () => {
@@ -65,7 +120,7 @@ describe("the commit that names the newest image", () => {
     await writeFile(path.join(root, "notes"), "x");
     await mkdir(path.join(root, "image/build"));
     await writeFile(path.join(root, "image/build/disk"), "x");
-    expect(await lastImageCommit(root)).toBe(first);
+    expect(await newestImage(root)).toEqual({ commit: first, returnedBy: null });
   });
 
   it.each([
@@ -82,7 +137,7 @@ describe("the commit that names the newest image", () => {
     await commit("image/a");
     await writeFile(path.join(root, file), "changed");
     if (staged) await git("add", "-A");
-    await expect(lastImageCommit(root)).rejects.toThrow(message);
+    await expect(newestImage(root)).rejects.toThrow(message);
   });
 
   it("is refused with a file deleted from image/, and counts what else is uncommitted", async () => {
@@ -90,27 +145,27 @@ describe("the commit that names the newest image", () => {
     await commit("image/a");
     await rm(path.join(root, "image/a"));
     await writeFile(path.join(root, "image/b"), "x");
-    await expect(lastImageCommit(root)).rejects.toThrow(/\(image\/a and 1 more\)/);
+    await expect(newestImage(root)).rejects.toThrow(/\(image\/a and 1 more\)/);
   });
 
   it("is refused outside a git checkout", async () => {
-    await expect(lastImageCommit(root)).rejects.toThrow(/is not a git checkout/);
+    await expect(newestImage(root)).rejects.toThrow(/is not a git checkout/);
   });
 
   it("is refused before the first commit", async () => {
     await git("init", "--quiet");
-    await expect(lastImageCommit(root)).rejects.toThrow(/has no commit yet/);
+    await expect(newestImage(root)).rejects.toThrow(/has no commit yet/);
   });
 
   it("is refused where no commit has image/", async () => {
     await git("init", "--quiet");
     await commit("README.md");
-    await expect(lastImageCommit(root)).rejects.toThrow(/no commit of .* has image\//);
+    await expect(newestImage(root)).rejects.toThrow(/the last commit of .* has no image\//);
   });
 
   it("is refused where git is not installed", async () => {
     vi.stubEnv("PATH", folder);
-    await expect(lastImageCommit(root)).rejects.toThrow(/git is not installed: apt-get install git/);
+    await expect(newestImage(root)).rejects.toThrow(/git is not installed: apt-get install git/);
   });
 
   describe("in a shallow clone", () => {
@@ -120,23 +175,17 @@ describe("the commit that names the newest image", () => {
       return clone;
     }
 
-    it("is the right one where the history reaches beyond it", async () => {
-      await git("init", "--quiet");
-      await commit("image/a");
-      const second = await commit("image/b");
-      await commit("README.md");
-      expect(await lastImageCommit(await cloneOfDepth(3))).toBe(second);
-    });
-
-    it.each([1, 2])("is refused where the history stops before or at it (depth %i)", async (depth) => {
-      await git("init", "--quiet");
-      await commit("image/a");
-      await commit("README.md");
-      await commit("docs.md");
-      await expect(lastImageCommit(await cloneOfDepth(depth))).rejects.toThrow(
-        /shallow clone.*fetch-depth: 0/,
-      );
-    });
+    it.each([1, 2, 3])(
+      "is refused, since its name may lie before the history begins (depth %i)",
+      async (depth) => {
+        await git("init", "--quiet");
+        await commit("image/a");
+        await commit("image/b");
+        await commit("README.md");
+        await commit("docs.md");
+        await expect(newestImage(await cloneOfDepth(depth))).rejects.toThrow(/shallow clone.*fetch-depth: 0/);
+      },
+    );
   });
 });
 
