@@ -50,6 +50,10 @@ const common = {
     .transform((text) => text.replace(/ 00:00:00 \+0000 UTC$/, ""))
     .pipe(day)
     .optional(),
+  // How long images are kept (release/retention/rule.ts), for `release prune`.
+  keepImages: integer(1, 10_000, "must be 1 to 10000: so many of the newest proven images are kept"),
+  keepDays: integer(1, 3_650, "must be 1 to 3650: what is younger, in days, is kept"),
+  keepMoves: integer(1, 10_000, "must be 1 to 10000: what so many last moves name is kept"),
   // Only the store `aws` has a use for these; with their defaults, they are part of every stack.
   oidcProvider: oneOf("create", "existing"),
   approvals: integer(0, 6, "must be 0 to 6 approving reviews"),

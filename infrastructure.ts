@@ -1,6 +1,6 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import { CiAccess } from "./components/ci-access.js";
+import { CiAccess, roleArn } from "./components/ci-access.js";
 import { GitHubRepository } from "./components/github-repository.js";
 import { ImageCdn } from "./components/image-cdn.js";
 import { ImageStore } from "./components/image-store.js";
@@ -29,7 +29,7 @@ export function provision({ account, region, bucket, cdn, ci, placeholders }: Aw
   const kept = { protect: true, providers: [provider] };
   const images = new ImageStore("images", { bucket }, kept);
   const { url, domainName, ready, ...served } = provisionCdn(cdn, images, kept);
-  images.allow(served.distributionArn);
+  images.allow({ distributionArn: served.distributionArn, pruneRoleArn: roleArn(account, "prune") });
 
   const sessionSeconds = (ci.deployMinutes + sessionMarginMinutes) * 60;
   const access = new CiAccess(
@@ -67,6 +67,7 @@ export function provision({ account, region, bucket, cdn, ci, placeholders }: Aw
         DEPLOY_SESSION_SECONDS: String(sessionSeconds),
         IMAGES_URL: url,
         PREVIEW_ROLE_ARN: access.previewRoleArn,
+        PRUNE_ROLE_ARN: access.pruneRoleArn,
       },
     },
     { protect: true },

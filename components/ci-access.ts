@@ -3,7 +3,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { deployPolicy } from "./policies/deploy-policy.js";
 import type { PolicyDocument } from "./policies/document.js";
 import { previewPolicy, type PolicyScope } from "./policies/preview-policy.js";
-import { audience, issuer, subjects, trustPolicy } from "./policies/trust-policy.js";
+import { prunePolicy } from "./policies/prune-policy.js";
+import { audience, issuer, roles, subjects, trustPolicy, type Role } from "./policies/trust-policy.js";
 
 export interface CiAccessArgs {
   account: string;
@@ -22,25 +23,35 @@ export function oidcProviderArn(account: string): string {
   return `arn:aws:iam::${account}:oidc-provider/${issuer}`;
 }
 
+/** A role of this stack, by its ARN: known before the role is there. */
+export function roleArn(account: string, role: Role): string {
+  return `arn:aws:iam::${account}:role/${roleName(role)}`;
+}
+
+function roleName(role: Role): string {
+  return `${pulumi.getProject()}-${pulumi.getStack()}-${role}`;
+}
+
 /** AWS gives no shorter session than this, in seconds. */
 const oneHour = 60 * 60;
 
 /**
  * The roles that workflows of one repository may assume, without a stored secret: `preview` can only look, `deploy` adds images and
- * moves the pointer. Neither may change what binds it: roles, bucket settings and GitHub's rules are an administrator's.
+ * moves the pointer, `prune` removes images. None may change what binds it: roles, bucket settings and GitHub's rules are an
+ * administrator's.
  */
 export class CiAccess extends pulumi.ComponentResource {
   readonly previewRoleArn: pulumi.Output<string>;
   readonly deployRoleArn: pulumi.Output<string>;
+  readonly pruneRoleArn: pulumi.Output<string>;
 
   constructor(name: string, args: CiAccessArgs, opts?: pulumi.ComponentResourceOptions) {
     super("runner-images:index:CiAccess", name, {}, opts);
     const { account, subject } = args;
     const parts = { parent: this };
     const [project, stack] = [pulumi.getProject(), pulumi.getStack()];
-    const roleName = (role: string) => `${project}-${stack}-${role}`;
     const providerArn = oidcProviderArn(account);
-    const roleArns = ["preview", "deploy"].map((role) => `arn:aws:iam::${account}:role/${roleName(role)}`);
+    const roleArns = roles.map((role) => roleArn(account, role));
     const scope = pulumi
       .output(args.resources)
       .apply((resources): PolicyScope => ({ ...resources, account, project, stack, providerArn, roleArns }));
@@ -48,9 +59,11 @@ export class CiAccess extends pulumi.ComponentResource {
     const trusted = createProvider();
     const preview = createRole("preview", oneHour, previewPolicy);
     const deploy = createRole("deploy", Math.max(oneHour, args.sessionSeconds), deployPolicy);
+    const prune = createRole("prune", oneHour, prunePolicy);
 
     this.previewRoleArn = preview.arn;
     this.deployRoleArn = deploy.arn;
+    this.pruneRoleArn = prune.arn;
     this.registerOutputs();
 
     /** Lets this account believe the tokens that GitHub signs; which of them may do what is each role's own to say. */
@@ -66,7 +79,7 @@ export class CiAccess extends pulumi.ComponentResource {
     }
 
     function createRole(
-      role: "preview" | "deploy",
+      role: Role,
       maxSessionDuration: number,
       policy: (scope: PolicyScope) => PolicyDocument,
     ) {

@@ -1,6 +1,6 @@
 import * as github from "@pulumi/github";
 import * as pulumi from "@pulumi/pulumi";
-import { deployEnvironment } from "./policies/trust-policy.js";
+import { deployEnvironment, pruneEnvironment } from "./policies/trust-policy.js";
 
 export interface GitHubRepositoryArgs {
   owner: string;
@@ -25,6 +25,7 @@ export const workflowVariables = [
   "DEPLOY_SESSION_SECONDS",
   "IMAGES_URL",
   "PREVIEW_ROLE_ARN",
+  "PRUNE_ROLE_ARN",
 ] as const;
 export type WorkflowVariable = (typeof workflowVariables)[number];
 
@@ -52,7 +53,7 @@ function gate({ users, teams }: GitHubRepositoryArgs["reviewers"]) {
   return { preventSelfReview: true, reviewers: [reviewers] };
 }
 
-/** What GitHub itself enforces: only `main` deploys or gets at the App's key, and nothing reaches `main` without review and checks. */
+/** What GitHub itself enforces: only `main` deploys, removes images or gets at the App's key, and nothing reaches `main` without review and checks. */
 export class GitHubRepository extends pulumi.ComponentResource {
   constructor(name: string, args: GitHubRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     super("runner-images:index:GitHubRepository", name, {}, opts);
@@ -62,8 +63,9 @@ export class GitHubRepository extends pulumi.ComponentResource {
     const provider = new github.Provider(`${name}-github`, { owner: args.owner }, { parent: this });
     const parts = { parent: this, provider };
 
-    // GitHub lets only jobs on main into them: the deploy role trusts tokens of the one, the other holds the App's key.
-    for (const environmentName of [deployEnvironment, upkeepEnvironment]) {
+    // GitHub lets only jobs on main into them: the roles that add and remove images trust tokens of the first two, the third holds the
+    // App's key.
+    for (const environmentName of [deployEnvironment, pruneEnvironment, upkeepEnvironment]) {
       const environment = new github.RepositoryEnvironment(
         `${name}-${environmentName}`,
         {
@@ -71,7 +73,7 @@ export class GitHubRepository extends pulumi.ComponentResource {
           environment: environmentName,
           canAdminsBypass: false,
           deploymentBranchPolicy: { protectedBranches: false, customBranchPolicies: true },
-          ...(environmentName === deployEnvironment && gate(args.reviewers)),
+          ...(environmentName !== upkeepEnvironment && gate(args.reviewers)),
         },
         parts,
       );

@@ -65,7 +65,8 @@ export class ImageStore extends pulumi.ComponentResource {
       inBucket,
     );
 
-    // Nothing ever expires images/ or pointer/: they are what a rollback goes to, and the audit log.
+    // Nothing ever expires what is in images/ or pointer/: a rollback goes to it, and it is the audit log. Images that were removed, as
+    // release/retention/ says, can be brought back for 30 days.
     new aws.s3.BucketLifecycleConfiguration(
       `${name}-lifecycle`,
       {
@@ -83,6 +84,13 @@ export class ImageStore extends pulumi.ComponentResource {
             filter: { prefix: "latest" },
             noncurrentVersionExpiration: { noncurrentDays: 30 },
           },
+          {
+            id: "forget-removed-images",
+            status: "Enabled",
+            filter: { prefix: "images/" },
+            noncurrentVersionExpiration: { noncurrentDays: 30 },
+            expiration: { expiredObjectDeleteMarker: true },
+          },
         ],
       },
       // Rules about versions mean nothing before there are versions.
@@ -92,15 +100,23 @@ export class ImageStore extends pulumi.ComponentResource {
     this.registerOutputs();
   }
 
-  /** Lets one distribution read, and binds everybody to the rules of the bucket (components/policies/bucket-policy.ts). */
-  allow(distributionArn: pulumi.Input<string>): void {
+  /** Lets one distribution read and one role remove images, and binds everybody to the rules of the bucket (components/policies/bucket-policy.ts). */
+  allow({
+    distributionArn,
+    pruneRoleArn,
+  }: {
+    distributionArn: pulumi.Input<string>;
+    pruneRoleArn: string;
+  }): void {
     new aws.s3.BucketPolicy(
       `${this.#name}-policy`,
       {
         bucket: this.#bucket.bucket,
         policy: pulumi
           .all([this.#bucket.bucket, distributionArn])
-          .apply(([bucket, arn]) => JSON.stringify(bucketPolicy({ bucket, distributionArn: arn }))),
+          .apply(([bucket, arn]) =>
+            JSON.stringify(bucketPolicy({ bucket, distributionArn: arn, pruneRoleArn })),
+          ),
       },
       // S3 takes one change of a bucket's access at a time.
       { parent: this, dependsOn: this.#publicAccess },

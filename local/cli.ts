@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import path from "node:path";
 import { Command, Option } from "commander";
+import type { StoreUser } from "./environment.js";
 import { describeError, UserError } from "../release/process/errors.js";
 import { architectures, type Architecture } from "../release/store/keys.js";
 import { readCalendar } from "../release/pointer/runner-releases.js";
@@ -12,7 +13,7 @@ import { cancellation } from "../release/process/run.js";
 import { checkout } from "./paths.js";
 import { platform } from "./platform.js";
 import { hasLanguageHost, setUp, setUpRelease } from "./setup.js";
-import { configuredArchitectures, configuredPin } from "./stack-file.js";
+import { configuredArchitectures, configuredPin, retentionEnvironment } from "./stack-file.js";
 import { readManifests, renderSummary } from "./summary.js";
 import { findEngine } from "./tools/engine.js";
 
@@ -119,9 +120,14 @@ passOn(
   "run a release command against this platform's store, e.g. npm run release -- status",
   async (args) => {
     const release = path.join(checkout, "release", "cli.ts");
-    await passThrough(process.execPath, ["--import", "tsx/esm", release, ...args], {
-      PINNED: await configuredPin(checkout),
-    });
+    // Only who removes images can, and nothing else.
+    const user = args[0] === "prune" && args.includes("--delete") ? "pruner" : "publisher";
+    await passThrough(
+      process.execPath,
+      ["--import", "tsx/esm", release, ...args],
+      { PINNED: await configuredPin(checkout), ...(await retentionEnvironment(checkout)) },
+      user,
+    );
   },
 );
 
@@ -217,10 +223,11 @@ async function passThrough(
   command: string,
   args: string[],
   environment: Record<string, string> = {},
+  as?: StoreUser,
 ): Promise<void> {
   const child = spawn(command, args, {
     cwd: checkout,
-    env: { ...process.env, ...(await here.environment()), ...environment },
+    env: { ...process.env, ...(await here.environment(as)), ...environment },
     stdio: "inherit",
   });
   // A terminal sends Ctrl-C to the program itself; told twice, Pulumi cuts off the clean-up of its commands.

@@ -18,13 +18,19 @@ export const stackName = "local";
  */
 const passphrase = "runner-images-local";
 
+/** Who the commands are to the store: the one who adds images, or the one who removes them. */
+export type StoreUser = "publisher" | "pruner";
+
 /**
  * The environment in which the engine and the release commands work on this platform and on nothing else: its store, its CDN,
  * its state, its plugins; in front of PATH the tools it has of its own.
  */
-export async function platformEnvironment(paths: PlatformPaths): Promise<Record<string, string>> {
+export async function platformEnvironment(
+  paths: PlatformPaths,
+  as: StoreUser = "publisher",
+): Promise<Record<string, string>> {
   const ports = await assignPorts(paths.run);
-  const { publisher } = await ensureCredentials(paths.run);
+  const { [as]: user } = await ensureCredentials(paths.run);
   const { file, signer } = await ensureSigningKey(paths.store);
   await mkdir(paths.state, { recursive: true });
   const tools = [await findEngine(paths), await findPacker(paths)]
@@ -35,8 +41,8 @@ export async function platformEnvironment(paths: PlatformPaths): Promise<Record<
     IMAGES_URL: `http://127.0.0.1:${ports.cdn}`,
     AWS_ENDPOINT_URL_S3: s3Url(ports.s3),
     AWS_REGION: region,
-    AWS_ACCESS_KEY_ID: publisher.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: publisher.secretAccessKey,
+    AWS_ACCESS_KEY_ID: user.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: user.secretAccessKey,
     // Nothing of the user's AWS set-up may mix with these.
     AWS_PROFILE: "",
     AWS_SESSION_TOKEN: "",

@@ -1,6 +1,6 @@
 import path from "node:path";
 import { exclusively } from "../release/process/lock.js";
-import { platformEnvironment } from "./environment.js";
+import { platformEnvironment, type StoreUser } from "./environment.js";
 import { checkout, platformPaths, type PlatformPaths } from "./paths.js";
 import { cdn } from "./services/cdn.js";
 import { ensureCredentials } from "./services/credentials.js";
@@ -29,7 +29,7 @@ export interface Platform {
   /** Ends both servers; data stays. @returns whether any ran */
   stop: () => Promise<boolean>;
   /** The environment for the engine and the release commands. */
-  environment: () => Promise<Record<string, string>>;
+  environment: (as?: StoreUser) => Promise<Record<string, string>>;
 }
 
 /** The tools must have been set up (setup.ts). */
@@ -64,6 +64,6 @@ export function platform(options: PlatformOptions = {}): Platform {
         const stopped = [await stopService("cdn", paths), await stopService("s3", paths)];
         return stopped.includes(true);
       }),
-    environment: () => platformEnvironment(paths),
+    environment: (as) => platformEnvironment(paths, as),
   };
 }

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { parse } from "yaml";
+import type { Retention } from "../release/retention/rule.js";
 import { architectures, type Architecture } from "../release/store/keys.js";
 import { stackName } from "./environment.js";
 
@@ -38,6 +39,19 @@ export async function configuredBuild(root: string, stack = stackName): Promise<
     runner: value("runner"),
     accelerator: value("accelerator"),
   };
+}
+
+/** How long a stack keeps its images. */
+export async function configuredRetention(root: string, stack = stackName): Promise<Retention> {
+  const values = await configuredValues(root, stack);
+  const value = (key: string) => Number(values[`runner-images:${key}`]);
+  return { images: value("keepImages"), days: value("keepDays"), moves: value("keepMoves") };
+}
+
+/** The same, as `release prune` reads it from its environment. */
+export async function retentionEnvironment(root: string, stack = stackName): Promise<Record<string, string>> {
+  const { images, days, moves } = await configuredRetention(root, stack);
+  return { KEEP_IMAGES: String(images), KEEP_DAYS: String(days), KEEP_MOVES: String(moves) };
 }
 
 /** Every key of a stack as Pulumi hands it to the program (config.ts, parseConfig): from its file, else Pulumi.yaml's default. */

@@ -227,6 +227,51 @@ verb(
     else process.stdout.write(`${format === "text" ? diffText(diffs) : diffMarkdown(diffs)}\n`);
   });
 
+verb(
+  "prune",
+  "Show which images nothing holds any more, and why; with --delete, remove them, each after a record of it.",
+)
+  .addOption(bucketOption())
+  .option("--delete", "remove them; takes credentials that may", false)
+  .addOption(keepOption("images", "the newest that are proven", 20))
+  .addOption(keepOption("days", "what is younger", 90))
+  .addOption(keepOption("moves", "what the last moves name", 30))
+  .addOption(
+    new Option("--pinned <commits>", "what stacks are pinned to; empty: nothing (default: unknown)")
+      .env("PINNED")
+      .argParser(commitList),
+  )
+  .addOption(
+    new Option(
+      "--only <commits>",
+      "of what would go, remove these alone: what somebody has seen and approved",
+    )
+      .env("ONLY")
+      .argParser(commitList),
+  )
+  .option("--json", "print one JSON line instead of text", false)
+  .addHelpText("after", example('prune --bucket images --pinned ""'))
+  .action(async ({ bucket, delete: removes, pinned, only, json, ...keep }: PruneOptions) => {
+    if (removes && pinned === undefined)
+      throw new UserError(
+        'prune --delete has to know what stacks are pinned to: name the commits (--pinned), or say that there are none (--pinned "")',
+      );
+    const [{ openStore }, { planPrune, prune }, { planText }] = await Promise.all([
+      import("./store/store.js"),
+      import("./retention/prune.js"),
+      import("./retention/rule.js"),
+    ]);
+    const [store, newest] = await Promise.all([openStore(bucket), newestCommit()]);
+    const retention = { images: keep.keepImages, days: keep.keepDays, moves: keep.keepMoves };
+    const request = { retention, pinned: pinned ?? [], newest, only, now: new Date() };
+    const plan = await planPrune(store, request);
+    if (json) print({ verdicts: plan.verdicts, ...(removes && (await prune(store, plan, request))) });
+    else {
+      process.stdout.write(`${planText(plan.verdicts)}\n`);
+      if (removes) print(await prune(store, plan, request));
+    }
+  });
+
 verb("fetch", "Download and verify an image as a VM host would.")
   .addOption(commitOption("default: what latest names"))
   .addOption(archOption())
@@ -296,6 +341,15 @@ interface VerifyOptions extends StoreOptions, SetOptions {
 interface DiffOptions extends Partial<StoreOptions> {
   url?: string;
   format: "text" | "markdown" | "json";
+}
+interface PruneOptions extends StoreOptions {
+  delete: boolean;
+  keepImages: number;
+  keepDays: number;
+  keepMoves: number;
+  pinned?: string[];
+  only?: string[];
+  json: boolean;
 }
 interface PromoteOptions extends StoreOptions, SetOptions {
   commit: string;
@@ -369,6 +423,13 @@ function urlOption(): Option {
   return new Option("--url <url>", "public base URL of the CDN").env("IMAGES_URL").argParser(baseUrl);
 }
 
+function keepOption(what: "images" | "days" | "moves", text: string, count: number): Option {
+  return new Option(`--keep-${what} <number>`, `so many ${what} are kept: ${text}`)
+    .env(`KEEP_${what.toUpperCase()}`)
+    .default(count)
+    .argParser(positive);
+}
+
 function commit(text: string): string {
   if (!commitPattern.test(text)) throw new InvalidArgumentError("It must be 40 lowercase hex characters.");
   return text;
@@ -376,6 +437,13 @@ function commit(text: string): string {
 
 function pinned(text: string): string {
   return text === "" ? text : commit(text);
+}
+
+function commitList(text: string): string[] {
+  return text
+    .split(/[\s,]+/)
+    .filter((name) => name !== "")
+    .map(commit);
 }
 
 function positive(text: string): number {

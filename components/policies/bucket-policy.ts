@@ -7,9 +7,12 @@ import { bucketArn, objectArns, policyDocument, type PolicyDocument } from "./do
 export function bucketPolicy({
   bucket,
   distributionArn,
+  pruneRoleArn,
 }: {
   bucket: string;
   distributionArn: string;
+  /** The one role that may remove images. */
+  pruneRoleArn: string;
 }): PolicyDocument {
   const everyone = "*" as const;
   // CloudFront signs as one service for all its customers, so it is the ARN that tells our distribution from a stranger's.
@@ -17,7 +20,9 @@ export function bucketPolicy({
     Principal: { Service: "cloudfront.amazonaws.com" },
     Condition: { StringEquals: { "AWS:SourceArn": distributionArn } },
   };
-  const kept = objectArns(bucket, "images/*", "pointer/*");
+  const log = objectArns(bucket, "pointer/*", "pruned/*");
+  const images = objectArns(bucket, "images/*");
+  const kept = [...images, ...log];
 
   return policyDocument(
     // All objects: whatever is in this bucket is public, and a shorter list would answer 403 instead of 404 for the rest.
@@ -60,15 +65,33 @@ export function bucketPolicy({
         Bool: { "s3:ObjectCreationOperation": "true" },
       },
     },
-    // They are what a rollback goes to, and the audit log. A delete marker would free the key for another object, so plain deletes and
-    // replicated ones count like the removal of a version. (Lifecycle rules are not requests and pass by any policy: the bucket's
-    // rules expire nothing here, and CI cannot change them.)
+    // They are what a rollback goes to, and the audit log. Nobody takes a version away, so whatever was removed can be brought back.
+    // (Lifecycle rules are not requests and pass by any policy: the bucket's expire what was removed 30 days ago, and CI cannot change them.)
     {
-      Sid: "NeverDeleted",
+      Sid: "NoVersionDeleted",
       Effect: "Deny",
       Principal: everyone,
-      Action: ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ReplicateDelete"],
+      Action: ["s3:DeleteObjectVersion", "s3:ReplicateDelete"],
       Resource: kept,
+    },
+    // A delete marker frees the key for another object, so plain deletes count like the removal of a version.
+    {
+      Sid: "LogNeverDeleted",
+      Effect: "Deny",
+      Principal: everyone,
+      Action: ["s3:DeleteObject"],
+      Resource: log,
+    },
+    // Which images nobody needs any more is said by the rule of retention, which a policy cannot: what the pointer names changes with each
+    // move, and this document by an administrator alone. So it says who.
+    // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn
+    {
+      Sid: "ImagesDeletedByPruneOnly",
+      Effect: "Deny",
+      Principal: everyone,
+      Action: ["s3:DeleteObject"],
+      Resource: images,
+      Condition: { ArnNotEquals: { "aws:PrincipalArn": pruneRoleArn } },
     },
     // The two other ways to change what a host gets: replication writes without asking whether the key is taken, and another encryption
     // key is one that the CDN may not use. What else can be done to an object leaves its bytes served as they are: tags, retention

@@ -6,13 +6,19 @@ export const audience = "sts.amazonaws.com";
 
 /** The environment of deploy.yml, which GitHub limits to main (components/github-repository.ts). */
 export const deployEnvironment = "production";
+/** The environment of prune.yml's job that removes images; limited to main as well, and opened by the same reviewers. */
+export const pruneEnvironment = "prune";
+
+/** The roles that workflows of the repository may assume. */
+export const roles = ["preview", "deploy", "prune"] as const;
+export type Role = (typeof roles)[number];
 
 /**
  * The subjects of GitHub's tokens that may have a role.
  * @param repository as GitHub's tokens name it: "owner/repo", or "owner@ID/repo@ID" where subjects are immutable. The second form
  *   stays safe when the repository is renamed and somebody else takes the old name.
  */
-export function subjects(repository: string, role: "preview" | "deploy"): string[] {
+export function subjects(repository: string, role: Role): string[] {
   switch (role) {
     case "preview":
       // Pull requests of this repository's own branches (a fork's get no token), and the daily look for drift on main.
@@ -20,6 +26,8 @@ export function subjects(repository: string, role: "preview" | "deploy"): string
     case "deploy":
       // GitHub gives this subject only to a job that passed the environment's rules: main only.
       return [`repo:${repository}:environment:${deployEnvironment}`];
+    case "prune":
+      return [`repo:${repository}:environment:${pruneEnvironment}`];
   }
 }
 

@@ -11,6 +11,8 @@ const credentials = z.object({
   root: key,
   /** What the release commands use: may add to the bucket, not delete from it. */
   publisher: key,
+  /** What `release prune --delete` uses: may remove images, and add nothing but the record of it. */
+  pruner: key,
 });
 export type AccessKey = z.infer<typeof key>;
 export type Credentials = z.infer<typeof credentials>;
@@ -23,7 +25,11 @@ export async function ensureCredentials(run: string): Promise<Credentials> {
     await chmod(file, 0o600);
     return stored;
   }
-  const made: Credentials = { root: newKey("root"), publisher: newKey("publisher") };
+  const made: Credentials = {
+    root: newKey("root"),
+    publisher: newKey("publisher"),
+    pruner: newKey("pruner"),
+  };
   await mkdir(run, { recursive: true });
   await writeFileAtomically(file, `${JSON.stringify(made)}\n`, { mode: 0o600 });
   return made;

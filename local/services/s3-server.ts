@@ -38,7 +38,8 @@ export async function s3Server({ command, port, store, credentials }: S3ServerOp
     data: path.join(store, "data"),
   };
   for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true });
-  await writeUsers(folders.iam, credentials.publisher);
+  const users = usersText([credentials.publisher, credentials.pruner]);
+  await writeFileAtomically(path.join(folders.iam, "users.json"), users, { mode: 0o600 });
   return {
     name: "s3",
     title: "S3 server",
@@ -53,29 +54,26 @@ export async function s3Server({ command, port, store, credentials }: S3ServerOp
     },
     cwd: store,
     port,
-    configuration: "",
+    configuration: users,
     isHealthy: () => answers(`${s3Url(port)}/_health`, 200),
     stopSignal: "SIGTERM",
   };
 }
 
-/** The server's own file of users; its `admin create-user` would show the secret in the list of processes. */
-async function writeUsers(iam: string, { accessKeyId, secretAccessKey }: AccessKey): Promise<void> {
-  const publisher = {
-    access: accessKeyId,
-    secret: secretAccessKey,
-    role: "user",
-    userID: 0,
-    groupID: 0,
-    projectID: 0,
-  };
-  const users = { accessAccounts: { [accessKeyId]: publisher } };
-  await writeFileAtomically(path.join(iam, "users.json"), JSON.stringify(users), { mode: 0o600 });
+/** The server's own file of users; its `admin create-user` would show the secrets in the list of processes. */
+function usersText(keys: AccessKey[]): string {
+  const accounts = keys.map(({ accessKeyId: access, secretAccessKey: secret }) => [
+    access,
+    { access, secret, role: "user", userID: 0, groupID: 0, projectID: 0 },
+  ]);
+  return JSON.stringify({ accessAccounts: Object.fromEntries(accounts) as unknown });
 }
 
 /** Creates the bucket and sets its policy, unless this store has both already. */
 export async function ensureBucket(port: number, store: string, credentials: Credentials): Promise<void> {
-  const policy = JSON.stringify(bucketPolicy(bucket, credentials.publisher.accessKeyId));
+  const policy = JSON.stringify(
+    bucketPolicy(bucket, credentials.publisher.accessKeyId, credentials.pruner.accessKeyId),
+  );
   const done = path.join(store, "bucket-policy.json");
   if ((await readFile(done, "utf8").catch(() => "")) === policy) return;
   Object.assign(process.env, awsSdkSettings);

@@ -39,5 +39,15 @@ export const keys = {
   bootRecord: (commit: string, arch: Architecture) => imageKey(commit, arch, ".boot.json"),
   /** One per failed attempt: a failure is kept, but does not stop a later attempt from passing. */
   bootFailure: (commit: string, arch: Architecture, startedAt: Date) =>
-    imageKey(commit, arch, `.boot-failure-${startedAt.toISOString().replaceAll(/[-:.]/g, "")}.json`),
+    imageKey(commit, arch, `.boot-failure-${compactTime(startedAt)}.json`),
+  /** Above the images of all commits. */
+  imagesRoot: "images/",
+  prunedPrefix: "pruned/",
+  /** One per image that was removed, in the order of time: what went, and why. */
+  pruned: (commit: string, at: Date) => `pruned/${compactTime(at)}-${commit}.json`,
 };
+
+/** "20261126T101500000Z": sorts by time, and needs no escape in a URL. */
+function compactTime(time: Date): string {
+  return time.toISOString().replaceAll(/[-:.]/g, "");
+}

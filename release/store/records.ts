@@ -107,6 +107,18 @@ export function hasPassed(record: BootRecord | null, { disk }: Manifest): boolea
   return record?.result === "passed" && record.diskSha256 === disk.sha256;
 }
 
+/** `pruned/<time>-<commit>.json`: written before an image is removed, so it may list what a killed run left for the next one. */
+export const pruneRecord = z.object({
+  schema: z.literal(1),
+  commit,
+  prunedAt: timestamp,
+  /** One line: what held it no longer. */
+  why: z.string(),
+  /** What was there, with sizes in bytes. */
+  objects: z.array(z.object({ key: z.string(), bytes: z.number().int().nonnegative() })),
+});
+export type PruneRecord = z.infer<typeof pruneRecord>;
+
 /** `pointer/<seq>.json`, one per move, and `latest.json`, a copy of the newest. */
 export const pointer = z.object({
   /** Counts the moves from 1. */

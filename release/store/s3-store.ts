@@ -1,7 +1,9 @@
 import { Readable } from "node:stream";
 import { crc32 } from "node:zlib";
 import {
+  type _Object,
   AbortMultipartUploadCommand,
+  DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
@@ -15,7 +17,14 @@ import pRetry from "p-retry";
 import { UserError } from "../process/errors.js";
 import { crc32Text } from "../process/hash.js";
 import { objectHeaders } from "./headers.js";
-import { ConflictError, RepeatUploadError, type ObjectFacts, type Store, type StoredText } from "./store.js";
+import {
+  ConflictError,
+  RepeatUploadError,
+  type ListedObject,
+  type ObjectFacts,
+  type PrunableStore,
+  type StoredText,
+} from "./store.js";
 import { explainStoreError, isMissingBucket, statusOf } from "./store-errors.js";
 
 // The SDK is pinned by the lockfile, so this notice about its future versions has nothing to say to the people who would see it.
@@ -42,7 +51,7 @@ export function partSizeFor(bytes: number): number {
 }
 
 /** A bucket of any S3-compatible server. */
-export class S3Store implements Store {
+export class S3Store implements PrunableStore {
   readonly where: string;
   readonly #bucket: string;
   readonly #client: S3Client;
@@ -100,13 +109,36 @@ export class S3Store implements Store {
   }
 
   async list(prefix: string, after?: string): Promise<string[]> {
-    const found: string[] = [];
+    const found = await this.#pages(prefix, after);
+    return found.map(({ Key = "" }) => Key).sort();
+  }
+
+  async listObjects(prefix: string): Promise<ListedObject[]> {
+    const found = await this.#pages(prefix);
+    return found
+      .map(({ Key = "", Size = 0, LastModified = new Date() }) => ({
+        key: Key,
+        bytes: Size,
+        modifiedAt: LastModified,
+      }))
+      .sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  async remove(key: string): Promise<void> {
+    await this.#explained(
+      () => this.#client.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: key })),
+      key,
+    );
+  }
+
+  async #pages(prefix: string, after?: string): Promise<_Object[]> {
+    const found: _Object[] = [];
     await this.#explained(async () => {
       const what = { Bucket: this.#bucket, Prefix: prefix, StartAfter: after };
       const pages = paginateListObjectsV2({ client: this.#client }, what);
-      for await (const page of pages) found.push(...(page.Contents ?? []).map((object) => object.Key ?? ""));
+      for await (const page of pages) found.push(...(page.Contents ?? []));
     });
-    return found.sort();
+    return found;
   }
 
   async create(key: string, text: string): Promise<void> {

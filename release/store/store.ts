@@ -51,6 +51,21 @@ export interface Store extends BucketReader {
   replace(key: string, text: string, etag: string | null): Promise<boolean>;
 }
 
+/** An object as a listing tells it. */
+export interface ListedObject {
+  key: string;
+  bytes: number;
+  modifiedAt: Date;
+}
+
+/** A store that images may be removed from. */
+export interface PrunableStore extends Store {
+  /** The objects under a prefix, in the order of their keys. */
+  listObjects(prefix: string): Promise<ListedObject[]>;
+  /** Removes an object; one that is gone already is no error. */
+  remove(key: string): Promise<void>;
+}
+
 /** A create-only object is there already, with other content. */
 export class ConflictError extends UserError {
   constructor(

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey } from "node:crypto";
-import { cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import {
@@ -122,6 +122,12 @@ export class World {
   /** The same world seen with another environment, e.g. wrong credentials; undefined removes a variable. */
   withEnvironment(changes: Changes): World {
     return this.seenFrom(this.root, changes);
+  }
+
+  /** As the one who may remove images, and nothing else. */
+  async asPruner(): Promise<World> {
+    const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = await this.platform.environment("pruner");
+    return this.withEnvironment({ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY });
   }
 
   /** Another checkout of the same repository, with the same store; with the same state, or with none. */
@@ -315,7 +321,7 @@ export class World {
   async createBucket({ name = bucket, stranger = false } = {}): Promise<void> {
     await this.admin.send(new CreateBucketCommand({ Bucket: name }));
     if (stranger) return;
-    const policy = bucketPolicy(name, this.environment.AWS_ACCESS_KEY_ID!);
+    const policy = bucketPolicy(name, this.environment.AWS_ACCESS_KEY_ID!, "pruner");
     await this.admin.send(new PutBucketPolicyCommand({ Bucket: name, Policy: JSON.stringify(policy) }));
   }
 
@@ -343,9 +349,15 @@ export class World {
     return () => writeFile(file, whole);
   }
 
+  /** Sets an object's time below the server, as if it had been stored so many days ago. */
+  async age(key: string, days: number): Promise<void> {
+    const then = new Date(Date.now() - days * 24 * 60 * 60 * 1000);
+    await utimes(path.join(this.root, ".local", "store", "data", bucket, key), then, then);
+  }
+
   /** A rule of the bucket that lets nobody read one of its objects. @returns what takes it back */
   async deny(key: string): Promise<() => Promise<void>> {
-    const policy = bucketPolicy(bucket, this.environment.AWS_ACCESS_KEY_ID!);
+    const policy = bucketPolicy(bucket, this.environment.AWS_ACCESS_KEY_ID!, "pruner");
     const denied = {
       Sid: "Denied",
       Effect: "Deny",

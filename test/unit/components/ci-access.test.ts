@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { CiAccessArgs } from "../../../components/ci-access.js";
 import { deployPolicy } from "../../../components/policies/deploy-policy.js";
+import { prunePolicy } from "../../../components/policies/prune-policy.js";
 import { previewPolicy } from "../../../components/policies/preview-policy.js";
 import { inputsOf, optionsProbe, recordResources, type Recorded } from "./recorder.js";
 
@@ -28,7 +29,7 @@ const scope = {
   project: "runner-images",
   stack: "prod",
   providerArn,
-  roleArns: ["preview", "deploy"].map((role) => `arn:aws:iam::${account}:role/runner-images-prod-${role}`),
+  roleArns: ["preview", "deploy", "prune"].map((role) => `arn:aws:iam::${account}:role/runner-images-prod-${role}`),
 };
 let resources: Recorded[];
 let probed: ReturnType<typeof optionsProbe>;
@@ -75,6 +76,14 @@ describe("CiAccess", () => {
     expect(role("ci-deploy")["maxSessionDuration"]).toBe(11700);
   });
 
+  it("gives the prune role to the environment prune and to nothing else, for an hour", () => {
+    expect(subjectsOf("ci-prune")).toEqual(["repo:acme@12/runner-images@345:environment:prune"]);
+    expect(role("ci-prune")["maxSessionDuration"]).toBe(3600);
+    expect(JSON.parse(policy("ci-prune-policy")["policy"] as string)).toEqual(
+      JSON.parse(JSON.stringify(prunePolicy(scope))),
+    );
+  });
+
   it("uses the other form of the subject where the repository is given by name only", async () => {
     await make({ subject: "acme/runner-images" });
     expect(subjectsOf("ci-deploy")).toEqual(["repo:acme/runner-images:environment:production"]);
@@ -95,7 +104,7 @@ describe("CiAccess", () => {
   });
 
   it("attaches no managed policy, which AWS could extend", () => {
-    for (const name of ["ci-preview", "ci-deploy"])
+    for (const name of ["ci-preview", "ci-deploy", "ci-prune"])
       expect(role(name)).not.toHaveProperty("managedPolicyArns");
     expect(resources.filter(({ type }) => type.includes("PolicyAttachment"))).toEqual([]);
   });
@@ -113,6 +122,8 @@ describe("CiAccess", () => {
       "ci-deploy-policy",
       "ci-preview",
       "ci-preview-policy",
+      "ci-prune",
+      "ci-prune-policy",
     ]);
     expect(role("ci-deploy")["assumeRolePolicy"]).toContain(providerArn);
   });

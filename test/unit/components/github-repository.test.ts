@@ -10,6 +10,7 @@ const variables = {
   DEPLOY_SESSION_SECONDS: "11700",
   IMAGES_URL: "https://images.acme.test",
   PREVIEW_ROLE_ARN: "arn:preview",
+  PRUNE_ROLE_ARN: "arn:prune",
 };
 let resources: Recorded[];
 
@@ -38,7 +39,7 @@ const rules = () => ruleset()["rules"] as Record<string, unknown>;
 describe("GitHubRepository", () => {
   beforeAll(() => make());
 
-  it.each(["production", "upkeep"])("limits the environment %s to main, for administrators too", (name) => {
+  it.each(["production", "prune", "upkeep"])("limits the environment %s to main, for administrators too", (name) => {
     expect(inputs("repositoryEnvironment:RepositoryEnvironment", `repository-${name}`)).toEqual({
       repository: "runner-images",
       environment: name,
@@ -120,15 +121,16 @@ describe("GitHubRepository", () => {
     expect(rules()["requiredStatusChecks"]).toMatchObject({ strictRequiredStatusChecksPolicy: false });
   });
 
-  it("lets a deploy begin by another than who started it, and asks nobody for the App's key", async () => {
+  it("lets a deploy, or a removal, begin by another than who started it, and asks nobody for the App's key", async () => {
     await make({ reviewers: { users: [583231], teams: [12, 13] } });
     const environment = (name: string) =>
       inputs("repositoryEnvironment:RepositoryEnvironment", `repository-${name}`);
-    expect(environment("production")).toMatchObject({
-      preventSelfReview: true,
-      reviewers: [{ users: [583231], teams: [12, 13] }],
-      canAdminsBypass: false,
-    });
+    for (const name of ["production", "prune"])
+      expect(environment(name), name).toMatchObject({
+        preventSelfReview: true,
+        reviewers: [{ users: [583231], teams: [12, 13] }],
+        canAdminsBypass: false,
+      });
     expect(environment("upkeep")).not.toHaveProperty("reviewers");
     await make({ reviewers: { users: [583231], teams: [] } });
     expect(environment("production")["reviewers"]).toEqual([{ users: [583231] }]);

@@ -3,6 +3,7 @@ import { bucketPolicy } from "../../../components/policies/bucket-policy.js";
 import { inputsOf, optionsProbe, recordResources, type Recorded } from "./recorder.js";
 
 const bucket = "acme-runner-images";
+const pruneRoleArn = "arn:aws:iam::123456789012:role/runner-images-prod-prune";
 const distributionArn = "arn:aws:cloudfront::123456789012:distribution/E1";
 let resources: Recorded[];
 let probed: ReturnType<typeof optionsProbe>;
@@ -16,9 +17,10 @@ beforeAll(async () => {
   });
   const { ImageStore } = await import("../../../components/image-store.js");
   probed = optionsProbe();
-  new ImageStore("images", { bucket }, { protect: true, transformations: [probed.probe] }).allow(
+  new ImageStore("images", { bucket }, { protect: true, transformations: [probed.probe] }).allow({
     distributionArn,
-  );
+    pruneRoleArn,
+  });
   await recording.flush();
   ({ resources } = recording);
 });
@@ -81,6 +83,7 @@ describe("ImageStore", () => {
       filter: { prefix?: string };
       abortIncompleteMultipartUpload?: { daysAfterInitiation: number };
       noncurrentVersionExpiration?: { noncurrentDays: number };
+      expiration?: object;
     }
     const rules = () =>
       inputs("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration", "images-lifecycle")[
@@ -96,19 +99,23 @@ describe("ImageStore", () => {
       });
     });
 
-    it("forgets old versions of the pointer after thirty days, and of nothing else", () => {
+    it("forgets old versions of the pointer, and images that were removed, after thirty days, and nothing else", () => {
       const forgetting = rules().filter((found) => found.noncurrentVersionExpiration !== undefined);
-      expect(forgetting).toHaveLength(1);
-      expect(forgetting[0]).toMatchObject({
-        status: "Enabled",
-        filter: { prefix: "latest" },
-        noncurrentVersionExpiration: { noncurrentDays: 30 },
-      });
+      expect(forgetting).toMatchObject(
+        ["latest", "images/"].map((prefix) => ({
+          status: "Enabled",
+          filter: { prefix },
+          noncurrentVersionExpiration: { noncurrentDays: 30 },
+        })),
+      );
     });
 
     it("expires nothing that is current, and moves nothing to another storage class", () => {
       for (const rule of rules()) {
-        expect(rule).not.toHaveProperty("expiration");
+        // A marker without versions behind it is no object.
+        expect(rule.expiration ?? { expiredObjectDeleteMarker: true }).toEqual({
+          expiredObjectDeleteMarker: true,
+        });
         expect(rule).not.toHaveProperty("transitions");
         expect(rule).not.toHaveProperty("noncurrentVersionTransitions");
       }
@@ -121,7 +128,7 @@ describe("ImageStore", () => {
 
   it("binds everybody by one bucket policy, which lets in the given distribution", () => {
     const { policy } = inputs("aws:s3/bucketPolicy:BucketPolicy", "images-policy");
-    expect(JSON.parse(policy as string)).toEqual(bucketPolicy({ bucket, distributionArn }));
+    expect(JSON.parse(policy as string)).toEqual(bucketPolicy({ bucket, distributionArn, pruneRoleArn }));
     expect(probed.dependenciesOf("images-policy")).toEqual(["images-public-access"]);
   });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { bucketPolicy } from "../../../local/services/bucket-policy.js";
 
-const statements = bucketPolicy("runner-images", "publisher").Statement;
+const statements = bucketPolicy("runner-images", "publisher", "pruner").Statement;
 const of = (principal: unknown) =>
   statements.filter(({ Principal }) => JSON.stringify(Principal) === JSON.stringify(principal));
 
@@ -20,7 +20,17 @@ describe("the bucket's policy", () => {
     );
   });
 
+  it("lets the pruner remove images, and write nothing but the records of that", () => {
+    const may = (action: string) =>
+      of({ AWS: ["pruner"] }).flatMap(({ Action, Resource }) => (Action.includes(action) ? Resource : []));
+    expect(may("s3:DeleteObject")).toEqual(["arn:aws:s3:::runner-images/images/*"]);
+    expect(may("s3:PutObject")).toEqual(["arn:aws:s3:::runner-images/pruned/*"]);
+    const actions = of({ AWS: ["pruner"] }).flatMap(({ Action }) => Action);
+    for (const action of actions) expect(action).not.toMatch(/Version|Policy|Acl|Bypass|\*/);
+  });
+
   it("knows no other principal", () => {
-    expect(of("*").length + of({ AWS: ["publisher"] }).length).toBe(statements.length);
+    const known = ["*", { AWS: ["publisher"] }, { AWS: ["pruner"] }].flatMap(of);
+    expect(known.length).toBe(statements.length);
   });
 });

@@ -78,6 +78,8 @@ const verbs: Record<
 
 const nouns: Record<string, Target> = {
   "an image": targets.image,
+  "a record of a removal": targets.pruneRecord,
+  "the prune role": targets.pruneRole,
   "a log entry": targets.logEntry,
   latest: targets.latest,
   "latest.json": targets.latestJson,

@@ -2,8 +2,9 @@ import { anonymousPrincipal, runSimulation, type Simulation } from "@cloud-copil
 import { bucketPolicy } from "../../../components/policies/bucket-policy.js";
 import { deployPolicy } from "../../../components/policies/deploy-policy.js";
 import { policyDocument, type PolicyDocument } from "../../../components/policies/document.js";
+import { prunePolicy } from "../../../components/policies/prune-policy.js";
 import { previewPolicy, type PolicyScope } from "../../../components/policies/preview-policy.js";
-import { subjects, trustPolicy } from "../../../components/policies/trust-policy.js";
+import { subjects, trustPolicy, type Role } from "../../../components/policies/trust-policy.js";
 
 /*
  * A production stack, and who deals with it: the policies of this project, evaluated as AWS would, by @cloud-copilot/iam-simulate.
@@ -34,7 +35,7 @@ export const scope = {
   project: "runner-images",
   stack: "prod",
   stateKey: "alias/pulumi-state",
-  roleArns: [roleArn("preview"), roleArn("deploy")],
+  roleArns: [roleArn("preview"), roleArn("deploy"), roleArn("prune")],
   providerArn: `arn:aws:iam::${account}:oidc-provider/${issuer}`,
 } satisfies PolicyScope;
 
@@ -72,6 +73,8 @@ export interface Who {
 const session = (role: string, identity: PolicyDocument): Who => ({
   principal: `arn:aws:sts::${account}:assumed-role/runner-images-prod-${role}/GitHubActions`,
   identity,
+  // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn
+  context: { "aws:PrincipalArn": roleArn(role) },
 });
 const cloudfront = (distributionArn: string): Who => ({
   principal: "cloudfront.amazonaws.com",
@@ -93,6 +96,7 @@ export const whos: Record<string, Who> = {
   "another distribution": cloudfront(`arn:aws:cloudfront::${otherAccount}:distribution/E9ZZZZZZZZZZZZ`),
   preview: session("preview", previewPolicy(scope)),
   deploy: session("deploy", deployPolicy(scope)),
+  prune: session("prune", prunePolicy(scope)),
   administrator: { principal: `arn:aws:iam::${account}:role/admin`, identity: administratorAccess },
   "token: pull request": token(`${repository}:pull_request`),
   "token: main": token(`${repository}:ref:refs/heads/main`),
@@ -100,6 +104,7 @@ export const whos: Record<string, Who> = {
   "token: tag": token(`${repository}:ref:refs/tags/main`),
   "token: merge queue": token(`${repository}:ref:refs/heads/gh-readonly-queue/main/pr-7-0123abcd`),
   "token: environment production": token(`${repository}:environment:production`),
+  "token: environment prune": token(`${repository}:environment:prune`),
   "token: environment upkeep": token(`${repository}:environment:upkeep`),
   "token: another environment": token(`${repository}:environment:staging`),
   "token: a fork's pull request to itself": token("mallory@6006/runner-images@7007:pull_request"),
@@ -131,7 +136,7 @@ export interface Target {
   context?: Context;
 }
 
-const trust = (role: "preview" | "deploy"): Target => ({
+const trust = (role: Role): Target => ({
   arn: roleArn(role),
   policy: trustPolicy({ providerArn: scope.providerArn, subjects: subjects(repository, role) }),
 });
@@ -141,15 +146,19 @@ const states = (prefix: string, delimiter?: string): Target => ({
   arn: `arn:aws:s3:::${scope.stateBucket}`,
   context: { "s3:prefix": prefix, ...(delimiter !== undefined && { "s3:delimiter": delimiter }) },
 });
+/** The rules of the image bucket. */
+export const imageBucketPolicy = bucketPolicy({ ...scope, pruneRoleArn: roleArn("prune") });
+
 const inImages = (suffix: string): Target => ({
   arn: `${bucket}${suffix}`,
-  policy: bucketPolicy(scope),
+  policy: imageBucketPolicy,
 });
 
 export const targets = {
   bucket: inImages(""),
   image: inImages("/images/0123456789012345678901234567890123456789/ubuntu-x86_64.qcow2.zst"),
   logEntry: inImages("/pointer/00000007.json"),
+  pruneRecord: inImages("/pruned/20261126T120000000Z-0123456789012345678901234567890123456789.json"),
   latest: inImages("/latest"),
   latestJson: inImages("/latest.json"),
   otherObject: inImages("/index.html"),
@@ -198,6 +207,7 @@ export const targets = {
   },
   previewRole: trust("preview"),
   deployRole: trust("deploy"),
+  pruneRole: trust("prune"),
   otherRole: { arn: `arn:aws:iam::${account}:role/admin` },
   provider: { arn: scope.providerArn },
   zone: { arn: `arn:aws:route53:::hostedzone/${scope.zone}` },

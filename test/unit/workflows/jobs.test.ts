@@ -57,7 +57,7 @@ function credentials({ steps = [], permissions = {}, environment }: Job): string
       ? ["an identity"]
       : []),
     ...(text.replaceAll("secrets.UPKEEP_APP_PRIVATE_KEY", "").includes("secrets.") ? ["a secret"] : []),
-    ...(environment !== undefined && !["production", "upkeep"].includes(environment)
+    ...(environment !== undefined && !["production", "prune", "upkeep"].includes(environment)
       ? ["an environment"]
       : []),
   ];
@@ -118,14 +118,17 @@ describe("the jobs of the workflows", () => {
     expect(scriptsOf(job)).not.toMatch(/kvm/i);
   });
 
-  it("run npm packages beside nothing but a role of the stack, for Pulumi, which needs both", () => {
+  it("run npm packages beside nothing but a role of the stack, for Pulumi, which needs both, or to remove images", () => {
     const both = own.filter(({ job }) => runs(job).includes("npm packages") && credentials(job).length > 0);
     expect(both.map(where).sort()).toEqual([
       "drift.yml, look",
+      "prune.yml, look",
+      "prune.yml, remove",
       "pull-request.yml, preview",
       "update.yml, update",
     ]);
-    for (const { job } of both) expect(runs(job)).toContain("Pulumi");
+    for (const { file, job } of both)
+      expect(runs(job), file).toEqual(file === "prune.yml" ? ["npm packages"] : ["npm packages", "Pulumi"]);
   });
 
   it("run no package's install script: npm is told so by its configuration and by the only command that installs", async () => {

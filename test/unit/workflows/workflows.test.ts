@@ -11,7 +11,7 @@ import {
   upkeepEnvironment,
   workflowVariables,
 } from "../../../components/github-repository.js";
-import { deployEnvironment } from "../../../components/policies/trust-policy.js";
+import { deployEnvironment, pruneEnvironment } from "../../../components/policies/trust-policy.js";
 import { checkout } from "../../../local/paths.js";
 import { architectures } from "../../../release/store/keys.js";
 
@@ -87,7 +87,7 @@ const assumesRole = ({ steps }: Job) =>
 describe("the workflows", () => {
   it("are these", () => {
     const called = ["build-image.yml", "update.yml"];
-    expect(names).toEqual([...called, "deploy.yml", "drift.yml", "pull-request.yml", "upkeep.yml"].sort());
+    expect(names).toEqual([...called, "deploy.yml", "drift.yml", "prune.yml", "pull-request.yml", "upkeep.yml"].sort());
     for (const name of called) expect(Object.keys(workflows[name]!.on)).toEqual(["workflow_call"]);
   });
 
@@ -113,6 +113,7 @@ describe("the workflows", () => {
       "build-image.yml": ["workflow_call"],
       "deploy.yml": ["push", "workflow_dispatch"],
       "drift.yml": ["schedule", "workflow_dispatch"],
+      "prune.yml": ["workflow_dispatch"],
       "pull-request.yml": ["pull_request", "merge_group"],
       "update.yml": ["workflow_call"],
       "upkeep.yml": ["schedule", "workflow_dispatch"],
@@ -165,6 +166,8 @@ describe("the workflows", () => {
       "deploy.yml, job deploy": update,
       "drift.yml, job look": { actions: "read", contents: "read", "id-token": "write" },
       "drift.yml, job report": { contents: "read", issues: "write" },
+      "prune.yml, job look": { contents: "read", "id-token": "write" },
+      "prune.yml, job remove": { contents: "read", "id-token": "write" },
       "pull-request.yml, job changes": { contents: "read" },
       "pull-request.yml, job check": { contents: "read" },
       "pull-request.yml, job test": { contents: "read" },
@@ -225,11 +228,11 @@ describe("the workflows", () => {
   it("check out the whole history where images are named after it", () => {
     const needHistory = jobs.filter(({ job }) =>
       job.steps.some(({ run = "" }) =>
-        /(deploy|boot|plan|preview|drift|changes)\.ts|subjects\.sh|npm test|cli\.ts build/.test(run),
+        /(deploy|boot|plan|preview|drift|changes|prune)\.ts|subjects\.sh|npm test|cli\.ts build/.test(run),
       ),
     );
     expect(needHistory.map(({ name }) => name).sort()).toEqual([
-      ...["attest", "boot", "build", "changes", "look", "plan", "preview", "test", "update"],
+      ...["attest", "boot", "build", "changes", "look", "look", "plan", "preview", "remove", "test", "update"],
     ]);
     for (const { where, job } of needHistory) expect(job.steps[0]!.with?.["fetch-depth"], where).toBe(0);
   });
@@ -432,6 +435,24 @@ describe("deploy.yml", () => {
   });
 });
 
+describe("prune.yml", () => {
+  const { look, remove } = workflows["prune.yml"]!.jobs as Record<"look" | "remove", Job>;
+
+  it("alone knows the role that removes images, in the environment that its reviewers open", () => {
+    const knowing = Object.entries(texts).filter(([, text]) => /role-to-assume: .*PRUNE_ROLE_ARN/.test(text));
+    expect(knowing.map(([file]) => file)).toEqual(["prune.yml"]);
+    expect(remove.environment).toBe(pruneEnvironment);
+    expect(JSON.stringify(look)).not.toMatch(/role-to-assume[^,]*PRUNE_ROLE_ARN/);
+  });
+
+  it("removes what was shown to them, and is not started where nothing goes", () => {
+    expect(remove.needs).toBe("look");
+    expect(remove.if).toBe("needs.look.outputs.going != ''");
+    expect(remove.steps.at(-1)!.env!["ONLY"]).toBe("${{ needs.look.outputs.going }}");
+    expect(look.steps.at(-1)!.env).not.toHaveProperty("ONLY");
+  });
+});
+
 describe("build-image.yml", () => {
   const { on, jobs: buildJobs } = workflows["build-image.yml"]!;
   const { build } = buildJobs as Record<"build", Job>;
@@ -472,6 +493,7 @@ describe("update.yml", () => {
     );
     expect(knowing.map(([file]) => file)).toEqual(["update.yml"]);
     expect(offenders(jobs, ({ job }) => job.environment !== undefined)).toEqual([
+      "prune.yml, job remove",
       "update.yml, job update",
       "upkeep.yml, job propose",
     ]);
@@ -479,7 +501,11 @@ describe("update.yml", () => {
     for (const { where, step } of steps.filter(({ step }) =>
       step.uses?.includes("configure-aws-credentials"),
     )) {
-      const role = where === "update.yml, job update" ? "DEPLOY_ROLE_ARN" : "PREVIEW_ROLE_ARN";
+      const own: Record<string, string> = {
+        "update.yml, job update": "DEPLOY_ROLE_ARN",
+        "prune.yml, job remove": "PRUNE_ROLE_ARN",
+      };
+      const role = own[where] ?? "PREVIEW_ROLE_ARN";
       expect(step.with?.["role-to-assume"], where).toBe(`\${{ vars.${role} }}`);
     }
   });

@@ -1,0 +1,130 @@
+import { readEntry, readLog, readPointer } from "../pointer/pointer.js";
+import { say } from "../process/progress.js";
+import { cancellation } from "../process/run.js";
+import { architectures, commitPattern, imageName, keys, type Architecture } from "../store/keys.js";
+import type { PruneRecord } from "../store/records.js";
+import { jsonText, type ListedObject, type PrunableStore, type StoreReader } from "../store/store.js";
+import { hold, judge, type Named, type Retention, type StoredImage, type Verdict } from "./rule.js";
+
+export interface PruneRequest {
+  retention: Retention;
+  /** The commits that stacks are pinned to. */
+  pinned: readonly string[];
+  /** The commit that `image/` is named after. */
+  newest: string;
+  /** Of what the rule lets go, these alone are removed; undefined: all of it. */
+  only?: readonly string[] | undefined;
+  now: Date;
+}
+
+/** What would go, and what stays, decided from listings and the log alone. */
+export interface PrunePlan {
+  verdicts: Verdict[];
+  /** The objects of each image, by commit. */
+  objects: Map<string, ListedObject[]>;
+}
+
+/** What `prune` prints. */
+export interface PruneResult {
+  removed: string[];
+  /** What went live, or was named by a move, between the look and the removal. */
+  spared: string[];
+}
+
+export async function planPrune(
+  store: Pick<PrunableStore, "listObjects"> & StoreReader,
+  { retention, pinned, newest, now }: PruneRequest,
+): Promise<PrunePlan> {
+  const [listed, named] = await Promise.all([
+    store.listObjects(keys.imagesRoot),
+    readNamed(store, retention.moves, { pinned, newest }),
+  ]);
+  const objects = new Map<string, ListedObject[]>();
+  for (const object of listed) {
+    const commit = object.key.slice(keys.imagesRoot.length).split("/", 1)[0]!;
+    // What is not ours has no rule, and stays.
+    if (commitPattern.test(commit)) objects.set(commit, [...(objects.get(commit) ?? []), object]);
+  }
+  const images = [...objects].map(([commit, own]) => storedImage(commit, own));
+  return { verdicts: judge(images, named, retention, now), objects };
+}
+
+/**
+ * Removes what a plan lets go, each image after a record of it. Images are asked for once more right before: one that was named meanwhile
+ * stays. A killed run leaves an image that is none any more, and the next run removes the rest of it.
+ */
+export async function prune(
+  store: PrunableStore,
+  { verdicts, objects }: PrunePlan,
+  { retention, pinned, newest, only, now }: PruneRequest,
+): Promise<PruneResult> {
+  const result: PruneResult = { removed: [], spared: [] };
+  const going = verdicts.filter(({ image, stays }) => !stays && (only?.includes(image.commit) ?? true));
+  for (const { image, why } of going) {
+    cancellation.signal.throwIfAborted();
+    const { commit } = image;
+    const held = hold(commit, await readNamed(store, retention.moves, { pinned, newest }));
+    if (held !== null) {
+      say(`${commit} stays: it is ${held} meanwhile`);
+      result.spared.push(commit);
+      continue;
+    }
+    const own = objects.get(commit)!;
+    const record: PruneRecord = {
+      schema: 1,
+      commit,
+      prunedAt: now.toISOString(),
+      why,
+      objects: own.map(({ key, bytes }) => ({ key, bytes })),
+    };
+    await store.create(keys.pruned(commit, now), jsonText(record));
+    for (const key of removalOrder(commit, own)) await store.remove(key);
+    say(`${commit} is removed: ${why}`);
+    result.removed.push(commit);
+  }
+  return result;
+}
+
+/** Manifests first, so that what is left of a killed run is no image: nobody can be sent to it. Disks last: they say what it was. */
+export function removalOrder(commit: string, objects: readonly ListedObject[]): string[] {
+  const rank = ({ key }: ListedObject) =>
+    architectures.some((arch) => key === keys.manifest(commit, arch))
+      ? 0
+      : architectures.some((arch) => key === keys.disk(commit, arch))
+        ? 2
+        : 1;
+  return [...objects].sort((a, b) => rank(a) - rank(b)).map(({ key }) => key);
+}
+
+async function readNamed(
+  store: StoreReader,
+  moves: number,
+  { pinned, newest }: Pick<Named, "pinned" | "newest">,
+): Promise<Named> {
+  const [{ head, latest, latestJson }, log] = await Promise.all([readPointer(store), readLog(store, moves)]);
+  const last = await Promise.all(log.slice(-moves).map((seq) => readEntry(store, seq)));
+  return {
+    live: [head?.commit, latest, latestJson?.commit].filter((commit) => typeof commit === "string"),
+    pinned,
+    newest,
+    // The image before the oldest of them is where that move would be taken back to.
+    moved: last.flatMap((entry) => (entry === null ? [] : [entry.commit, entry.previous ?? entry.commit])),
+  };
+}
+
+function storedImage(commit: string, objects: readonly ListedObject[]): StoredImage {
+  const has = (key: string) => objects.some((object) => object.key === key);
+  const begun = architectures.filter((arch) => objects.some(({ key }) => isOf(key, commit, arch)));
+  return {
+    commit,
+    bytes: objects.reduce((sum, { bytes }) => sum + bytes, 0),
+    storedAt: new Date(Math.max(...objects.map(({ modifiedAt }) => modifiedAt.getTime()))),
+    isProven:
+      begun.length > 0 &&
+      begun.every((arch) => has(keys.manifest(commit, arch)) && has(keys.bootRecord(commit, arch))),
+  };
+}
+
+function isOf(key: string, commit: string, arch: Architecture): boolean {
+  return key.startsWith(`${keys.imagesPrefix(commit)}${imageName(arch)}.`);
+}
