@@ -45,7 +45,7 @@ export function bucketPolicy(bucket: string, publisher: string, pruner: string) 
         Effect: "Allow",
         Principal: { AWS: [pruner] },
         Action: ["s3:GetObject", "s3:PutObject"],
-        Resource: objects(`${keys.prunedPrefix}*`),
+        Resource: objects(`${keys.prunedPrefix()}*`),
       },
       {
         Sid: "EveryoneReads",

@@ -24,6 +24,7 @@ import { say, step } from "../process/progress.js";
 import { buildFacts, manifest, type BuildFacts, type Manifest } from "../store/records.js";
 import { cancellation } from "../process/run.js";
 import type { S3Store } from "../store/s3-store.js";
+import { removedText } from "../store/removed.js";
 import { ConflictError, getJson, jsonText, parseJson, RepeatUploadError } from "../store/store.js";
 import { requireTools } from "../process/tools.js";
 
@@ -100,6 +101,8 @@ async function ensurePublished(
     say(`${imageName(arch)} of ${commit} is published already`);
     return ["before", before];
   }
+  const removed = await removedText(store, commit);
+  if (removed !== null) throw new UserError(`${removed}: commit a change of image/ to get another image`);
   if ((await store.head(keys.disk(commit, arch))) !== null)
     return ["adopted", await adopt(store, request, options)];
 

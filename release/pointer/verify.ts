@@ -4,6 +4,7 @@ import type { Trust } from "../attest/signer.js";
 import { imageName, keys, type Architecture } from "../store/keys.js";
 import { printable } from "../process/progress.js";
 import { bootRecord, manifest, type BuildFacts, type Manifest } from "../store/records.js";
+import { removedText } from "../store/removed.js";
 import { parseJson, type BucketReader } from "../store/store.js";
 import { DamagedError } from "../store/store-errors.js";
 import { standing, usabilityText, type RunnerCalendar } from "./runner-releases.js";
@@ -41,6 +42,10 @@ export async function prove(
   context: ProofContext,
 ): Promise<Proof> {
   const published = await store.list(keys.imagesPrefix(commit));
+  if (!architectures.some((arch) => published.includes(keys.manifest(commit, arch)))) {
+    const removed = await removedText(store, commit);
+    if (removed !== null) return { ...refuted(removed), lasting: [removed] };
+  }
   if (published.length === 0) return refuted(`image ${commit} was never published`);
   const proofs = await Promise.all(
     architectures.map(async (arch) => {

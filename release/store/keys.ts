@@ -42,9 +42,10 @@ export const keys = {
     imageKey(commit, arch, `.boot-failure-${compactTime(startedAt)}.json`),
   /** Above the images of all commits. */
   imagesRoot: "images/",
-  prunedPrefix: "pruned/",
-  /** One per image that was removed, in the order of time: what went, and why. */
-  pruned: (commit: string, at: Date) => `pruned/${compactTime(at)}-${commit}.json`,
+  /** Above the records of all removals, or of one image's. */
+  prunedPrefix: (commit?: string) => (commit === undefined ? "pruned/" : `pruned/${commit}/`),
+  /** One per removal of an image: what went, and why. */
+  pruned: (commit: string, at: Date) => `pruned/${commit}/${compactTime(at)}.json`,
 };
 
 /** "20261126T101500000Z": sorts by time, and needs no escape in a URL. */

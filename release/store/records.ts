@@ -107,7 +107,7 @@ export function hasPassed(record: BootRecord | null, { disk }: Manifest): boolea
   return record?.result === "passed" && record.diskSha256 === disk.sha256;
 }
 
-/** `pruned/<time>-<commit>.json`: written before an image is removed, so it may list what a killed run left for the next one. */
+/** `pruned/<commit>/<time>.json`: written before an image is removed, so it may list what a killed run left for the next one. */
 export const pruneRecord = z.object({
   schema: z.literal(1),
   commit,

@@ -121,7 +121,7 @@ describe.sequential("release prune, on a real store with 200 images", () => {
   it("leaves the log whole, and a record of what went", async () => {
     expect(await world.keys("pointer/")).toHaveLength(moves.length);
     const records = await world.keys("pruned/");
-    const recorded = new Set(records.map((key) => key.split("-").at(-1)!.slice(0, 40)));
+    const recorded = new Set(records.map((key) => key.split("/")[1]!));
     expect([...recorded].sort()).toEqual(
       all
         .filter((index) => !staying.includes(index))
@@ -130,5 +130,17 @@ describe.sequential("release prune, on a real store with 200 images", () => {
     );
     const text = new TextDecoder().decode(await world.bytes(records[0]!));
     expect(parseJson(text, pruneRecord)!.objects).toHaveLength(4);
+  });
+
+  it("builds no other image under a name that was used, nor goes back to it", async () => {
+    const used = commitOf(199);
+    const { exitCode, stderr } = await world.release("publish", { COMMIT: used, ARCH: arch }, "--build");
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(
+      /image 0+c8 was removed on \d{4}-\d\d-\d\d, and its name is used up.*commit a change of image\//,
+    );
+    await world.pin(used);
+    const failure = await world.failure(() => world.preview());
+    expect(failure).toMatch(/latest names 0+c8, which cannot go live: image 0+c8 was removed on/);
   });
 });

@@ -158,7 +158,7 @@ export const targets = {
   bucket: inImages(""),
   image: inImages("/images/0123456789012345678901234567890123456789/ubuntu-x86_64.qcow2.zst"),
   logEntry: inImages("/pointer/00000007.json"),
-  pruneRecord: inImages("/pruned/20261126T120000000Z-0123456789012345678901234567890123456789.json"),
+  pruneRecord: inImages("/pruned/0123456789012345678901234567890123456789/20261126T120000000Z.json"),
   latest: inImages("/latest"),
   latestJson: inImages("/latest.json"),
   otherObject: inImages("/index.html"),

@@ -75,6 +75,21 @@ describe("the proof that an image may go live", () => {
     ]);
   });
 
+  it("says of an image that was removed when, and that nothing brings it back", async () => {
+    const removed = "d".repeat(40);
+    const store = published();
+    for (const month of ["04", "05"])
+      store.objects.set(keys.pruned(removed, new Date(`2026-${month}-01T00:00:00Z`)), "{}");
+    // What a killed removal left.
+    store.objects.set(keys.disk(removed, arch), "a disk");
+    const text = `image ${removed} was removed on 2026-05-01, and its name is used up, since caches keep what they got of it`;
+    expect(await prove(store, removed, [arch], { calendar, trust: null, now })).toMatchObject({
+      problems: [text],
+      lasting: [text],
+    });
+    expect(await problemsOf(store, commit, [arch])).toEqual([]);
+  });
+
   it("does not take a commit for published because another one is", async () => {
     const store = new MemoryStore();
     publishInto(store, "e".repeat(40), arch);
