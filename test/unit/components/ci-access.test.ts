@@ -29,7 +29,9 @@ const scope = {
   project: "runner-images",
   stack: "prod",
   providerArn,
-  roleArns: ["preview", "deploy", "prune"].map((role) => `arn:aws:iam::${account}:role/runner-images-prod-${role}`),
+  roleArns: ["preview", "deploy", "prune"].map(
+    (role) => `arn:aws:iam::${account}:role/runner-images-prod-${role}`,
+  ),
 };
 let resources: Recorded[];
 let probed: ReturnType<typeof optionsProbe>;

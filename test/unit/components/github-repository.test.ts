@@ -39,20 +39,23 @@ const rules = () => ruleset()["rules"] as Record<string, unknown>;
 describe("GitHubRepository", () => {
   beforeAll(() => make());
 
-  it.each(["production", "prune", "upkeep"])("limits the environment %s to main, for administrators too", (name) => {
-    expect(inputs("repositoryEnvironment:RepositoryEnvironment", `repository-${name}`)).toEqual({
-      repository: "runner-images",
-      environment: name,
-      canAdminsBypass: false,
-      deploymentBranchPolicy: { protectedBranches: false, customBranchPolicies: true },
-    });
-    const policies = resources.filter(
-      ({ type, inputs: given }) => type.includes("DeploymentPolicy") && given["environment"] === name,
-    );
-    expect(policies.map(({ inputs: given }) => given)).toEqual([
-      { repository: "runner-images", environment: name, branchPattern: "main" },
-    ]);
-  });
+  it.each(["production", "prune", "upkeep"])(
+    "limits the environment %s to main, for administrators too",
+    (name) => {
+      expect(inputs("repositoryEnvironment:RepositoryEnvironment", `repository-${name}`)).toEqual({
+        repository: "runner-images",
+        environment: name,
+        canAdminsBypass: false,
+        deploymentBranchPolicy: { protectedBranches: false, customBranchPolicies: true },
+      });
+      const policies = resources.filter(
+        ({ type, inputs: given }) => type.includes("DeploymentPolicy") && given["environment"] === name,
+      );
+      expect(policies.map(({ inputs: given }) => given)).toEqual([
+        { repository: "runner-images", environment: name, branchPattern: "main" },
+      ]);
+    },
+  );
 
   it("protects main by a ruleset in force, with nobody exempt", () => {
     expect(ruleset()).toMatchObject({

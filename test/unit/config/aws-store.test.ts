@@ -188,7 +188,11 @@ describe("the configuration of a store on AWS", () => {
     ],
     ["a deploy of no time", { deployMinutes: "0" }, /deployMinutes must be 30 to 345/],
     ["a time that is no number", { deployMinutes: "long" }, /deployMinutes must be 30 to 345/],
-    ["to keep nothing", { keepImages: "0" }, /keepImages must be 1 to 10000.*it is "0"; set it: pulumi config set keepImages/],
+    [
+      "to keep nothing",
+      { keepImages: "0" },
+      /keepImages must be 1 to 10000.*it is "0"; set it: pulumi config set keepImages/,
+    ],
     ["to keep for no number of days", { keepDays: "long" }, /keepDays must be 1 to 3650/],
     ["to keep half a move", { keepMoves: "1.5" }, /keepMoves must be 1 to 10000/],
     ["half an approval", { approvals: "0.5" }, /approvals must be 0 to 6/],

@@ -597,23 +597,27 @@ async function gitHub() {
 }
 
 describe("prune.ts", () => {
-  it("fails in one line where the store cannot be asked, and names nothing to be removed", { timeout }, async () => {
-    const { exitCode, said, output } = await run(
-      "prune.ts",
-      "",
-      {
-        BUCKET: "images",
-        AWS_ENDPOINT_URL_S3: "http://127.0.0.1:1",
-        AWS_REGION: "us-east-1",
-        AWS_ACCESS_KEY_ID: "x",
-        AWS_SECRET_ACCESS_KEY: "x",
-      },
-      checkout,
-    );
-    expect(exitCode, said).toBe(1);
-    expect(said).toMatch(/127\.0\.0\.1:1/);
-    expect(output).not.toContain("going");
-  });
+  it(
+    "fails in one line where the store cannot be asked, and names nothing to be removed",
+    { timeout },
+    async () => {
+      const { exitCode, said, output } = await run(
+        "prune.ts",
+        "",
+        {
+          BUCKET: "images",
+          AWS_ENDPOINT_URL_S3: "http://127.0.0.1:1",
+          AWS_REGION: "us-east-1",
+          AWS_ACCESS_KEY_ID: "x",
+          AWS_SECRET_ACCESS_KEY: "x",
+        },
+        checkout,
+      );
+      expect(exitCode, said).toBe(1);
+      expect(said).toMatch(/127\.0\.0\.1:1/);
+      expect(output).not.toContain("going");
+    },
+  );
 });
 
 describe("take-images.ts", () => {

@@ -87,7 +87,9 @@ const assumesRole = ({ steps }: Job) =>
 describe("the workflows", () => {
   it("are these", () => {
     const called = ["build-image.yml", "update.yml"];
-    expect(names).toEqual([...called, "deploy.yml", "drift.yml", "prune.yml", "pull-request.yml", "upkeep.yml"].sort());
+    expect(names).toEqual(
+      [...called, "deploy.yml", "drift.yml", "prune.yml", "pull-request.yml", "upkeep.yml"].sort(),
+    );
     for (const name of called) expect(Object.keys(workflows[name]!.on)).toEqual(["workflow_call"]);
   });
 
@@ -232,7 +234,19 @@ describe("the workflows", () => {
       ),
     );
     expect(needHistory.map(({ name }) => name).sort()).toEqual([
-      ...["attest", "boot", "build", "changes", "look", "look", "plan", "preview", "remove", "test", "update"],
+      ...[
+        "attest",
+        "boot",
+        "build",
+        "changes",
+        "look",
+        "look",
+        "plan",
+        "preview",
+        "remove",
+        "test",
+        "update",
+      ],
     ]);
     for (const { where, job } of needHistory) expect(job.steps[0]!.with?.["fetch-depth"], where).toBe(0);
   });
