@@ -188,8 +188,8 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
     await checkout.git("revert", "--no-edit", second);
     const run = await checkout.npm("start");
     expectSuccess(run);
-    expect(run.stdout).toMatch(/^ *~ 1 updated\s+5 unchanged$/m);
-    expect(run.stdout).toContain(`went back to the image ${first}`);
+    expect(run.stderr).toMatch(/^ *~ 1 updated\s+5 unchanged$/m);
+    expect(run.stderr).toContain(`went back to the image ${first}`);
     expect(await served("latest")).toBe(`${first}\n`);
     expect((await status()).history).toHaveLength(5);
   });

@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { checkout } from "../../local/paths.js";
+import { newestImage } from "../../release/build/source.js";
 import { kill, processesOf } from "./processes.js";
 import { World } from "./world.js";
 
@@ -46,7 +47,7 @@ describe("an update that is killed or cancelled", () => {
   async function expectNextRunFinishes(): Promise<void> {
     const next = await startUpdate();
     expect(next.exitCode, next.all).toBe(0);
-    const live = await world.git("log", "-1", "--format=%H", "--", "image");
+    const { commit: live } = await newestImage(world.root);
     expect(await world.served("latest")).toBe(`${live}\n`);
     const history = await world.history();
     expect(history).toHaveLength(1);

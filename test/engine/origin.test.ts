@@ -169,8 +169,6 @@ describe.sequential("an image that hosts boot was built by whom it should be", (
         /comes without an attestation, and only images of https.* are trusted: let that one build it/,
       );
       await world.git("revert", "--no-edit", "HEAD");
-      commit = await world.git("rev-parse", "HEAD");
-      disk = path.join(world.root, "build", `${commit}-${arch}`, "image", "build", "ubuntu-x86_64.qcow2");
       const built = await world.release("build", {
         COMMIT: commit,
         BASE: "debian",
