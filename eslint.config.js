@@ -9,7 +9,18 @@ const forbid = (...patterns) => ({
 const noPulumi = [["@pulumi/*"], "release/ never imports Pulumi"];
 
 /** The rooms of release/, from the top: each may import from those below it, and none from those above. */
-const rooms = ["compare", "retention", "pointer", "build", "boot", "inspect", "host", "attest", "store", "process"];
+const rooms = [
+  "compare",
+  "retention",
+  "pointer",
+  "build",
+  "boot",
+  "inspect",
+  "host",
+  "attest",
+  "store",
+  "process",
+];
 const oneWay = rooms.map((room, index) => ({
   files: [`release/${room}/**`],
   rules: forbid(noPulumi, [

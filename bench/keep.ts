@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { arch, cpus, loadavg, tmpdir, totalmem } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
-import { format } from "prettier";
+import { format, resolveConfig } from "prettier";
 import { z } from "zod";
 import { checkout, platformPaths } from "../local/paths.js";
 import { findEngine } from "../local/tools/engine.js";
@@ -65,10 +65,10 @@ export async function runBench(file: string, folder: string, where: Conditions):
     if (text === undefined) return [...died, `${name}: gave no result; the one of before stays`];
     const result: BenchResult = benchResult.parse(JSON.parse(text));
     await mkdir(folder, { recursive: true });
-    await writeFile(
-      path.join(folder, `${name}.json`),
-      await format(JSON.stringify({ conditions: where, result } satisfies Kept), { parser: "json" }),
-    );
+    const kept = path.join(folder, `${name}.json`);
+    const style = await resolveConfig(kept);
+    const json = JSON.stringify({ conditions: where, result } satisfies Kept);
+    await writeFile(kept, await format(json, { ...style, parser: "json" }));
     return [...died, ...brokenPromises(result)];
   } finally {
     await rm(temporary, { recursive: true, force: true });
