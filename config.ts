@@ -9,6 +9,7 @@ import {
   type Trust,
 } from "./release/attest/signer.js";
 import { UserError } from "./release/process/errors.js";
+import type { Retention } from "./release/retention/rule.js";
 import { architectures } from "./release/store/keys.js";
 
 /** The namespace of our keys in a stack file: the project's name. */
@@ -220,6 +221,8 @@ export interface Config extends Pick<
 > {
   /** The pinned commit; undefined: follow the newest build. */
   latest: string | undefined;
+  /** How long images are kept; only `release prune` and the daily look ask. */
+  retention: Retention;
   /** Whose word is taken on who built an image; null: nobody's is asked for. */
   trust: Trust | null;
   /** What the release commands must be given for it. The local platform's own key is not in it, as its store is not (ReadyStore). */
@@ -250,6 +253,7 @@ export function parseConfig(values: Record<string, string>, environment: NodeJS.
   const parsed = schema.safeParse(given);
   if (!parsed.success) throw explain(parsed.error.issues[0]!, given);
   const { latest, architectures, base, profile, runner, accelerator } = parsed.data;
+  const { keepImages, keepDays, keepMoves } = parsed.data;
   return {
     latest,
     architectures,
@@ -257,6 +261,7 @@ export function parseConfig(values: Record<string, string>, environment: NodeJS.
     profile,
     runner,
     accelerator,
+    retention: { images: keepImages, days: keepDays, moves: keepMoves },
     ...readTrustConfig(parsed.data, environment),
     store: readStore(parsed.data, values, environment),
   };

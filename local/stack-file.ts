@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { parse } from "yaml";
-import type { Retention } from "../release/retention/rule.js";
 import { architectures, type Architecture } from "../release/store/keys.js";
 import { stackName } from "./environment.js";
 
@@ -41,17 +40,11 @@ export async function configuredBuild(root: string, stack = stackName): Promise<
   };
 }
 
-/** How long a stack keeps its images. */
-export async function configuredRetention(root: string, stack = stackName): Promise<Retention> {
-  const values = await configuredValues(root, stack);
-  const value = (key: string) => Number(values[`runner-images:${key}`]);
-  return { images: value("keepImages"), days: value("keepDays"), moves: value("keepMoves") };
-}
-
-/** The same, as `release prune` reads it from its environment. */
-export async function retentionEnvironment(root: string, stack = stackName): Promise<Record<string, string>> {
-  const { images, days, moves } = await configuredRetention(root, stack);
-  return { KEEP_IMAGES: String(images), KEEP_DAYS: String(days), KEEP_MOVES: String(moves) };
+/** How long the local stack keeps its images, as `release prune` reads it from its environment. */
+export async function retentionEnvironment(root: string): Promise<Record<string, string>> {
+  const values = await configuredValues(root, stackName);
+  const value = (key: string) => values[`runner-images:${key}`]!;
+  return { KEEP_IMAGES: value("keepImages"), KEEP_DAYS: value("keepDays"), KEEP_MOVES: value("keepMoves") };
 }
 
 /** Every key of a stack as Pulumi hands it to the program (config.ts, parseConfig): from its file, else Pulumi.yaml's default. */

@@ -1,15 +1,13 @@
 /* What drift.yml runs: whether the production stack still is as `main` says, and what its live image needs. */
-import { configuredArchitectures, configuredPin, configuredRetention } from "../../local/stack-file.js";
-import { newestImage } from "../../release/build/source.js";
+import { configuredArchitectures } from "../../local/stack-file.js";
 import { UserError } from "../../release/process/errors.js";
 import { say } from "../../release/process/progress.js";
-import { planPrune } from "../../release/retention/prune.js";
 import { goingText } from "../../release/retention/rule.js";
-import { openStore } from "../../release/store/store.js";
 import { readCalendar } from "../../release/pointer/runner-releases.js";
 import { addSummary, codeBlock, main, runUrl, setOutput } from "./github.js";
 import { readLive } from "./live.js";
 import { passSignalOn, pulumi, stack } from "./pulumi.js";
+import { planRemoval } from "./removal.js";
 import { judgePreview, unreadable, upkeepDue, type Findings } from "./upkeep.js";
 
 async function look(): Promise<Findings> {
@@ -33,32 +31,13 @@ async function look(): Promise<Findings> {
     }
   }
   try {
-    due.push(...(await pruneDue()));
+    const going = goingText((await planRemoval()).plan.verdicts);
+    if (going !== null) due.push(`${going} can be removed: gh workflow run prune.yml`);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     blind.push(`what can be removed: ${error.message}`);
   }
   return { drift, due, blind };
-}
-
-/** Images that nothing holds any more, in a line; none where there are none. */
-async function pruneDue(): Promise<string[]> {
-  const { BUCKET: bucket, ...environment } = process.env;
-  if (!bucket) return [];
-  const root = process.cwd();
-  const [retention, pin, { commit: newest }] = await Promise.all([
-    configuredRetention(root, stack),
-    configuredPin(root, stack),
-    newestImage(root),
-  ]);
-  const { verdicts } = await planPrune(await openStore(bucket, environment), {
-    retention,
-    pinned: [pin],
-    newest,
-    now: new Date(),
-  });
-  const going = goingText(verdicts);
-  return going === null ? [] : [`${going} can be removed: gh workflow run prune.yml`];
 }
 
 /** The issue's text; empty where all is well. */

@@ -596,28 +596,59 @@ async function gitHub() {
   return { GITHUB_RUN_ID: "7", RUNNER_TEMP: path.join(folder, "temp") };
 }
 
+/** What a script asks of the image bucket, answered for one that holds the disks of these ages in days, and no pointer. */
+async function serveBucket(disks: Record<string, number>) {
+  const server = createServer((request, response) => {
+    const prefix = new URL(request.url!, "http://s3").searchParams.get("prefix");
+    const found = Object.entries(disks).filter(([key]) => key.startsWith(prefix ?? ""));
+    const contents = found.map(([key, days]) => {
+      const at = new Date(Date.now() - days * 24 * 60 * 60 * 1000).toISOString();
+      return `<Contents><Key>${key}</Key><Size>5000000</Size><LastModified>${at}</LastModified></Contents>`;
+    });
+    if (prefix === null) response.writeHead(404).end("<Error><Code>NoSuchKey</Code></Error>");
+    else response.end(`<ListBucketResult>${contents.join("")}</ListBucketResult>`);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return { env: bucketAt(`http://127.0.0.1:${port}`), close: () => server.close() };
+}
+const bucketAt = (url: string) => ({
+  BUCKET: "images",
+  AWS_ENDPOINT_URL_S3: url,
+  AWS_REGION: "us-east-1",
+  AWS_ACCESS_KEY_ID: "x",
+  AWS_SECRET_ACCESS_KEY: "x",
+});
+const [old, young] = ["d", "e"].map((letter) => letter.repeat(40)) as [string, string];
+const oldAndYoung = { [keys.disk(old, "x86_64")]: 100.5, [keys.disk(young, "x86_64")]: 80.5 };
+
 describe("prune.ts", () => {
-  it(
-    "fails in one line where the store cannot be asked, and names nothing to be removed",
-    { timeout },
-    async () => {
-      const { exitCode, said, output } = await run(
-        "prune.ts",
-        "",
-        {
-          BUCKET: "images",
-          AWS_ENDPOINT_URL_S3: "http://127.0.0.1:1",
-          AWS_REGION: "us-east-1",
-          AWS_ACCESS_KEY_ID: "x",
-          AWS_SECRET_ACCESS_KEY: "x",
-        },
-        checkout,
-      );
-      expect(exitCode, said).toBe(1);
-      expect(said).toMatch(/127\.0\.0\.1:1/);
-      expect(output).not.toContain("going");
-    },
-  );
+  it("shows what stays and what goes, and hands over what goes alone", { timeout }, async () => {
+    const bucket = await serveBucket(oldAndYoung);
+    const { exitCode, said, output, summary } = await run("prune.ts", "", bucket.env);
+    bucket.close();
+    expect(exitCode, said).toBe(0);
+    expect(outputs(output)["going"]).toBe(old);
+    expect(summary).toMatch(new RegExp(`stays  ${young} .*\\ngoes   ${old} .*100 days old; never finished`));
+  });
+
+  it("fails in one line where the store cannot be asked, and hands over nothing", { timeout }, async () => {
+    const { exitCode, said, output } = await run("prune.ts", "", bucketAt("http://127.0.0.1:1"));
+    expect(exitCode, said).toBe(1);
+    expect(said).toMatch(/127\.0\.0\.1:1/);
+    expect(output).not.toContain("going");
+  });
+
+  it("lets nothing go where the stack's file does not say how much is kept", { timeout }, async () => {
+    const { root } = await makeCheckout(`${productionSettings}  runner-images:keepDays: long\n`);
+    const bucket = await serveBucket(oldAndYoung);
+    const { exitCode, said, output } = await run("prune.ts", "", bucket.env, root);
+    bucket.close();
+    expect(exitCode).toBe(1);
+    expect(said).toMatch(/config runner-images:keepDays must be 1 to 3650/);
+    expect(output).not.toContain("going");
+  });
 });
 
 describe("take-images.ts", () => {
@@ -823,19 +854,36 @@ describe("drift.ts", () => {
 
   it("reports drift, and is not red for it alone", { timeout }, async () => {
     const images = await serveImages();
-    const { exitCode, output } = await run("drift.ts", "echo '~ bucket'; exit 7", { IMAGES_URL: images.url });
+    const bucket = await serveBucket({});
+    const env = { IMAGES_URL: images.url, ...bucket.env };
+    const { exitCode, output } = await run("drift.ts", "echo '~ bucket'; exit 7", env);
     images.close();
+    bucket.close();
     expect(output).toMatch(/^report<<\S+\n### Drift[^]*~ bucket/);
     expect(exitCode).toBe(0);
   });
 
   it("reports nothing where all is well", { timeout }, async () => {
     const images = await serveImages();
-    const { exitCode, output, summary } = await run("drift.ts", "exit 0", { IMAGES_URL: images.url });
+    const bucket = await serveBucket({});
+    const env = { IMAGES_URL: images.url, ...bucket.env };
+    const { exitCode, output, summary } = await run("drift.ts", "exit 0", env);
     images.close();
+    bucket.close();
     expect(output).toMatch(/^report<<(\S+)\n\n\1\n$/);
     expect(exitCode).toBe(0);
     expect(summary).toContain("All is as `main` says");
+  });
+
+  it("counts the images that can be removed", { timeout }, async () => {
+    const images = await serveImages();
+    const bucket = await serveBucket(oldAndYoung);
+    const { output } = await run("drift.ts", "exit 0", { IMAGES_URL: images.url, ...bucket.env });
+    images.close();
+    bucket.close();
+    expect(output).toContain(
+      "- 1 image (5 MB) that nothing holds any more can be removed: gh workflow run prune.yml",
+    );
   });
 });
 

@@ -428,7 +428,7 @@ describe("deploy.yml", () => {
     expect(offenders(jobs, ({ job }) => job.concurrency !== undefined)).toEqual(["update.yml, job update"]);
   });
 
-  it("attests hashes that it got, of the commit that it looks up itself, and hands over the bundle", () => {
+  it("attests hashes that it got, of a commit that git says is main's, and hands over the bundle", () => {
     const [first] = attest!.steps;
     // The commit of the run, which is the one that the identity's token, and so the statement, names.
     expect(first!.with).not.toHaveProperty("ref");
