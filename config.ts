@@ -10,7 +10,7 @@ import {
 } from "./release/attest/signer.js";
 import { UserError } from "./release/process/errors.js";
 import type { Retention } from "./release/retention/rule.js";
-import { architectures } from "./release/store/keys.js";
+import { architectures, defaultDeltas, maxDeltas } from "./release/store/keys.js";
 
 /** The namespace of our keys in a stack file: the project's name. */
 const project = "runner-images";
@@ -55,6 +55,11 @@ const common = {
   keepImages: integer(1, 10_000, "must be 1 to 10000: so many of the newest proven images are kept"),
   keepDays: integer(1, 3_650, "must be 1 to 3650: what is younger, in days, is kept"),
   keepMoves: integer(1, 10_000, "must be 1 to 10000: what so many last moves name is kept"),
+  deltas: integer(
+    0,
+    maxDeltas,
+    `must be 0 to ${maxDeltas}: from so many images that went live last hosts can update by a delta`,
+  ),
   // Only the store `aws` has a use for these; with their defaults, they are part of every stack.
   oidcProvider: oneOf("create", "existing"),
   approvals: integer(0, 6, "must be 0 to 6 approving reviews"),
@@ -221,6 +226,8 @@ export interface Config extends Pick<
 > {
   /** The pinned commit; undefined: follow the newest build. */
   latest: string | undefined;
+  /** What `publish` must be given of how many deltas it makes: nothing where it is the default, so that no command runs again for it. */
+  deltaEnvironment: Record<string, string>;
   /** How long images are kept; only `release prune` and the daily look ask. */
   retention: Retention;
   /** Whose word is taken on who built an image; null: nobody's is asked for. */
@@ -253,7 +260,7 @@ export function parseConfig(values: Record<string, string>, environment: NodeJS.
   const parsed = schema.safeParse(given);
   if (!parsed.success) throw explain(parsed.error.issues[0]!, given);
   const { latest, architectures, base, profile, runner, accelerator } = parsed.data;
-  const { keepImages, keepDays, keepMoves } = parsed.data;
+  const { keepImages, keepDays, keepMoves, deltas } = parsed.data;
   return {
     latest,
     architectures,
@@ -261,6 +268,7 @@ export function parseConfig(values: Record<string, string>, environment: NodeJS.
     profile,
     runner,
     accelerator,
+    deltaEnvironment: deltas === defaultDeltas ? {} : { DELTAS: String(deltas) },
     retention: { images: keepImages, days: keepDays, moves: keepMoves },
     ...readTrustConfig(parsed.data, environment),
     store: readStore(parsed.data, values, environment),

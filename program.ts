@@ -102,6 +102,7 @@ async function deploy(root: string): Promise<Outputs> {
           runner: config.runner,
           accelerator: config.accelerator,
           store: environment,
+          deltas: config.deltaEnvironment,
           isBack,
         },
         { dependsOn: ready },

@@ -17,6 +17,8 @@ export interface RunnerImageArgs {
   accelerator: string;
   /** Where it is published and served from. */
   store: ReleaseEnvironment;
+  /** What publishing is told of deltas; nothing: as by default. */
+  deltas: ReleaseEnvironment;
   /**
    * True where `image/` went back to what was published and booted before: the commands stay as they ran for the image in between, so that
    * such a revert changes the pointer and nothing else.
@@ -32,7 +34,7 @@ export interface RunnerImageArgs {
 export class RunnerImage extends pulumi.ComponentResource {
   constructor(name: string, args: RunnerImageArgs, opts?: pulumi.ComponentResourceOptions) {
     super("runner-images:index:RunnerImage", name, {}, opts);
-    const { commit, arch, base, profile, runner, accelerator, store, isBack } = args;
+    const { commit, arch, base, profile, runner, accelerator, store, deltas, isBack } = args;
     const { dependsOn = [] } = opts ?? {};
     // Not the whole environment: a profile that differs from the published one's is still told.
     const ignoreChanges = isBack ? ["triggers", "environment.COMMIT"] : [];
@@ -47,6 +49,7 @@ export class RunnerImage extends pulumi.ComponentResource {
           PROFILE: profile,
           RUNNER: runner,
           ACCELERATOR: accelerator,
+          ...deltas,
           ...store,
         }),
         triggers: [commit],

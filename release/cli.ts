@@ -3,7 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { readTrust, signerForm } from "./attest/signer.js";
 import { cancellationExitCode, onCancel } from "./process/cancel.js";
 import { describeError, UserError } from "./process/errors.js";
-import { architectures, commitPattern, type Architecture } from "./store/keys.js";
+import { architectures, commitPattern, defaultDeltas, maxDeltas, type Architecture } from "./store/keys.js";
 import { say } from "./process/progress.js";
 import { profiles, type Profile } from "./store/records.js";
 import type { StoreReader } from "./store/store.js";
@@ -75,7 +75,7 @@ verb("lint", "Look for what no image may hold on a disk: passwords, keys, identi
 
 verb(
   "publish",
-  "Lint, compress, hash and upload a built image; the manifest comes last. A killed publish is finished by the next.",
+  "Lint, compress, hash and upload a built image, and deltas from those before; the manifest comes last. A killed publish is finished by the next.",
 )
   .addOption(commitOption("default: the newest image's"))
   .addOption(archOption())
@@ -85,19 +85,28 @@ verb(
   .addOption(acceleratorOption())
   .addOption(bucketOption())
   .option("--build", "build it first, unless it is published already", false)
+  .addOption(
+    new Option("--deltas <number>", "store a delta from each of so many images that went live last; 0: none")
+      .env("DELTAS")
+      .default(defaultDeltas)
+      .argParser(deltaCount),
+  )
   .addHelpText("after", example("publish --build --arch x86_64 --bucket images"))
-  .action(async ({ bucket, build, ...options }: BuildOptions & StoreOptions & { build: boolean }) => {
-    const [{ openStore }, { publish }] = await Promise.all([
+  .action(async ({ bucket, build, deltas, ...options }: PublishVerbOptions) => {
+    const [{ openStore }, { publish }, { readLiveLast }] = await Promise.all([
       import("./store/store.js"),
       import("./build/publish.js"),
+      import("./pointer/pointer.js"),
     ]);
     const request = { root, ...options, commit: options.commit ?? (await newestCommit()) };
     const keyFile = process.env["ATTESTATION_KEY_FILE"] || undefined;
+    const store = await openStore(bucket);
     print(
-      await publish(await openStore(bucket), request, {
+      await publish(store, request, {
         withBuild: build,
         trust: readTrust(process.env),
         keyFile,
+        deltasFrom: () => readLiveLast(store, deltas),
       }),
     );
   });
@@ -327,6 +336,10 @@ interface BuildOptions {
   runner: "github" | "fixture";
   accelerator: "auto" | "kvm" | "tcg";
 }
+interface PublishVerbOptions extends StoreOptions, BuildOptions {
+  build: boolean;
+  deltas: number;
+}
 interface BootTestOptions extends StoreOptions, Pick<BuildOptions, "arch" | "accelerator"> {
   commit: string;
   url: string;
@@ -448,6 +461,12 @@ function commitList(text: string): string[] {
 
 function positive(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1.");
+  return Number(text);
+}
+
+function deltaCount(text: string): number {
+  if (!/^\d{1,2}$/.test(text) || Number(text) > maxDeltas)
+    throw new InvalidArgumentError(`It must be 0 to ${maxDeltas}.`);
   return Number(text);
 }
 

@@ -4,10 +4,8 @@ import { open, stat } from "node:fs/promises";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { crc32 } from "node:zlib";
-import { execa, type ExecaError } from "execa";
-import { UserError } from "../process/errors.js";
 import { crc32Text } from "../process/hash.js";
-import { cancellation } from "../process/run.js";
+import { startZstd } from "../process/zstd.js";
 
 /**
  * All cores, level 6 with the match finder of level 8 (strategy 5, lazy2), and a window of 64 MiB: the least work and memory that gives
@@ -108,13 +106,26 @@ export async function measureCompressed(
   target: string,
   report: (bytes: number) => void,
 ): Promise<Digests> {
+  return readCompressed(source, (disk) => pipeline(disk, createWriteStream(target)), report);
+}
+
+/**
+ * The same, with the disk handed on as it comes.
+ * @param take reads the disk to its end
+ * @param report gets the number of compressed bytes read so far
+ */
+export async function readCompressed(
+  source: Readable,
+  take: (disk: AsyncIterable<Buffer>) => Promise<void>,
+  report: (bytes: number) => void,
+): Promise<Digests> {
   const zstd = startZstd(decompression);
   const disk = measure();
   const compressed = measure();
   try {
     await Promise.all([
       pipeline(source, (chunks: AsyncIterable<Buffer>) => compressed.through(chunks, report), zstd.input),
-      pipeline(disk.through(zstd.output), createWriteStream(target)),
+      take(disk.through(zstd.output)),
       zstd.ended,
     ]);
   } finally {
@@ -140,39 +151,6 @@ function measure() {
     },
     digest: () => ({ bytes, sha256: hash.digest("hex"), crc32: crc32Text(sum) }),
   };
-}
-
-/** zstd rejects its input, or was killed. */
-export class ZstdError extends UserError {}
-
-interface Zstd {
-  input: Writable;
-  output: AsyncIterable<Buffer>;
-  /** Rejects unless it exits with 0. */
-  ended: Promise<unknown>;
-  kill: () => void;
-}
-
-/** zstd between two pipes; it ends with this process, however that ends. */
-function startZstd(args: string[]): Zstd {
-  const child = execa("setpriv", ["--pdeathsig", "KILL", "zstd", "-q", "-c", ...args], {
-    stdin: "pipe",
-    stdout: "pipe",
-    stderr: "pipe",
-    buffer: { stdout: false, stderr: true },
-    encoding: "buffer",
-    cancelSignal: cancellation.signal,
-  });
-  const ended = child.catch((error: ExecaError<{ encoding: "buffer" }>) => {
-    const said = Buffer.from(error.stderr ?? [])
-      .toString("utf8")
-      .trim()
-      .split("\n")
-      .join("; ");
-    throw new ZstdError(`zstd failed: ${said === "" ? error.shortMessage : said}`, { cause: error });
-  });
-  ended.catch(() => undefined);
-  return { input: child.stdin, output: child.stdout, ended, kill: () => void child.kill() };
 }
 
 function promiseParts<T>() {

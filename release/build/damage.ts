@@ -6,11 +6,12 @@ import { fetchReason, UserError } from "../process/errors.js";
 import { sha256Stream } from "../process/hash.js";
 import { step } from "../process/progress.js";
 import { cancellation } from "../process/run.js";
+import { ZstdError } from "../process/zstd.js";
 import { manifest, type Manifest } from "../store/records.js";
 import type { S3Store } from "../store/s3-store.js";
 import { parseJson } from "../store/store.js";
 import { DamagedError, explainStoreError } from "../store/store-errors.js";
-import { measureCompressed, ZstdError } from "./compress.js";
+import { measureCompressed } from "./compress.js";
 
 /**
  * Reads every object of an image to its end, the disk included, from the store and from the CDN. In the store each has to be what it was

@@ -12,7 +12,8 @@ import {
   type BuildRequest,
   type BuiltImage,
 } from "./build.js";
-import { compressDisk, measureCompressed, ZstdError, type Digests } from "./compress.js";
+import { compressDisk, measureCompressed, type Digests } from "./compress.js";
+import { publishDeltas } from "./publish-deltas.js";
 import { requireOrigin } from "../attest/origin.js";
 import { signerText, type Trust } from "../attest/signer.js";
 import { makeStatement, type Subject } from "../attest/statement.js";
@@ -27,6 +28,7 @@ import type { S3Store } from "../store/s3-store.js";
 import { removedText } from "../store/removed.js";
 import { ConflictError, getJson, jsonText, parseJson, RepeatUploadError } from "../store/store.js";
 import { requireTools } from "../process/tools.js";
+import { ZstdError } from "../process/zstd.js";
 
 /** What `publish` prints. */
 export interface PublishResult {
@@ -50,11 +52,13 @@ export interface PublishOptions {
   trust: Trust | null;
   /** A private key (PEM) that signs where no attestation came with the disk. */
   keyFile?: string | undefined;
+  /** The commits whose hosts get a delta, newest first; asked for once a disk is stored. */
+  deltasFrom: () => Promise<string[]>;
 }
 
 /**
- * Publishes the image of a commit: its attestation, disk, sha256, bill of materials and, last, the manifest which says that all of it is
- * there. Everything is create-only, so a killed publish is finished by the next one, on any machine. Not published is a disk with anything
+ * Publishes the image of a commit: its attestation, disk, sha256, bill of materials, deltas from images that hosts have and, last, the
+ * manifest which says that all of it is there. Everything is create-only, so a killed publish is finished by the next one, on any machine. Not published is a disk with anything
  * on it that no image may hold, or that was not built by whom it should be; nor is one that is published already taken for good.
  */
 export async function publish(
@@ -115,7 +119,8 @@ async function ensurePublished(
   if (digests === null) return ["adopted", await adopt(store, request, options)];
   if (attested !== null && digests.disk.sha256 !== attested)
     throw new UserError(`${image.path} was changed while it was published: build it again`);
-  return ["now", await describe(store, request, digests, image.facts, sbom)];
+  const disk = { path: image.path, digests, facts: image.facts, sbom };
+  return ["now", await describe(store, request, disk, options)];
 }
 
 /**
@@ -288,11 +293,11 @@ async function adopt(
     );
   const folder = buildDirectory(image.root, image.commit, image.arch);
   await mkdir(folder, { recursive: true });
-  const disk = path.join(folder, "adopted.qcow2");
+  const copy = path.join(folder, "adopted.qcow2");
   const digests = await step(`finish publishing ${imageName(image.arch)}`, (report) =>
     pRetry(
       async () =>
-        measureCompressed(await store.download(key), disk, (bytes) => report(progress(bytes, stored.bytes))),
+        measureCompressed(await store.download(key), copy, (bytes) => report(progress(bytes, stored.bytes))),
       { retries: downloadRetries, signal: cancellation.signal },
     ).catch((error: unknown) => {
       if (!(error instanceof ZstdError)) throw error;
@@ -304,20 +309,32 @@ async function adopt(
   const { commit, arch } = image;
   await requireOriginIn(store, { commit, arch, sha256: digests.disk.sha256 }, options.trust);
   // Also of a disk that is stored: its manifest is what makes it an image, and whoever stored it may not have looked.
-  return describe(store, image, digests, facts, await inspectDisk(disk, image));
+  const sbom = await inspectDisk(copy, image);
+  return describe(store, image, { path: copy, digests, facts, sbom }, options);
 }
 
-/** Writes the sha256, the bill of materials and, last, the manifest of a disk that is stored. */
+/** A disk that is stored, and what there is to say about it. */
+interface StoredDisk {
+  /** The same, here. */
+  path: string;
+  digests: Digests;
+  facts: BuildFacts;
+  sbom: string;
+}
+
+/** Writes the sha256, the bill of materials, the deltas and, last, the manifest of a disk that is stored. */
 async function describe(
   store: S3Store,
-  { commit, arch }: Image,
-  { disk, compressed }: Digests,
-  facts: BuildFacts,
-  sbom: string,
+  { root, commit, arch }: Image & Pick<BuildRequest, "root">,
+  { path: file, digests: { disk, compressed }, facts, sbom }: StoredDisk,
+  { deltasFrom }: PublishOptions,
 ): Promise<Manifest> {
   const crc32 = await keptCrc32(store, keys.disk(commit, arch), compressed);
   await store.create(keys.diskSha256(commit, arch), `${disk.sha256}\n`);
   await store.create(keys.sbom(commit, arch), sbom);
+  const target = { commit, arch, file, compressedBytes: compressed.bytes };
+  const folder = buildDirectory(root, commit, arch);
+  const deltas = await publishDeltas(store, { ...target, folder }, deltasFrom);
   const record: Manifest = {
     schema: 1,
     commit,
@@ -334,6 +351,7 @@ async function describe(
       bytes: Buffer.byteLength(sbom),
       sha256: createHash("sha256").update(sbom).digest("hex"),
     },
+    ...(deltas.length > 0 && { deltas }),
     build: facts,
     publishedAt: new Date().toISOString(),
   };

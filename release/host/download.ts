@@ -102,6 +102,19 @@ export async function downloadFile(
   return { resumed: resumed === true };
 }
 
+/** Counts the bytes that come through the network, by what `downloadFile` reports; what an earlier run left is none of them. */
+export function receivedBytes(): { note: (have: number) => void; count: () => number } {
+  let last: number | undefined;
+  let received = 0;
+  return {
+    note: (have) => {
+      received += Math.max(0, have - (last ?? have));
+      last = have;
+    },
+    count: () => received,
+  };
+}
+
 async function sizeOf(file: string): Promise<number> {
   const stats = await stat(file).catch(() => undefined);
   return stats?.size ?? 0;

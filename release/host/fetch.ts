@@ -2,7 +2,8 @@ import { mkdir, open, rename, rm, stat, statfs } from "node:fs/promises";
 import path from "node:path";
 import pRetry from "p-retry";
 import prettyBytes from "pretty-bytes";
-import { downloadFile, downloadText } from "./download.js";
+import { discardDelta, makeFromDelta, type DeltaOutcome, type DeltaRequest } from "./delta.js";
+import { downloadFile, downloadText, receivedBytes } from "./download.js";
 import { requireOrigin } from "../attest/origin.js";
 import type { Trust } from "../attest/signer.js";
 import { UserError } from "../process/errors.js";
@@ -41,6 +42,10 @@ export interface FetchedImage {
   seconds: number;
   /** True when it was there already and nothing was downloaded. */
   cached: boolean;
+  /** Bytes of the disk, or of a delta, that came through the network. */
+  downloadedBytes: number;
+  /** The commit of the image that it was made of by a delta; null: it was downloaded whole, or cached. */
+  from: string | null;
 }
 
 /**
@@ -58,13 +63,11 @@ export async function fetchImage(options: FetchOptions): Promise<FetchedImage> {
   const target = path.resolve(directory, commit, `${imageName(arch)}.qcow2`);
   return await exclusively(target, `a download of ${imageName(arch)}`, async () => {
     const cached = await verifyPresent(target, published);
-    if (!cached) {
-      await step(`fetch ${imageName(arch)} from ${url}`, (report) =>
-        fetchDisk(url, published, target, retries, report),
-      );
-    }
+    const { downloadedBytes, from } = cached
+      ? { downloadedBytes: 0, from: null }
+      : await obtainDisk({ url, published, directory, target, retries });
     const seconds = (Date.now() - start) / 1000;
-    return { commit, arch, path: target, ...published.disk, seconds, cached };
+    return { commit, arch, path: target, ...published.disk, seconds, cached, downloadedBytes, from };
   });
 }
 
@@ -139,31 +142,77 @@ async function verifyPresent(target: string, { disk }: Manifest): Promise<boolea
   return false;
 }
 
-/** Downloads, decompresses and verifies one disk, all three at once; leaves `.zst.part` where it is cut, else `target`. */
-async function fetchDisk(
-  url: string,
-  published: Manifest,
-  target: string,
-  retries: number | undefined,
-  report: (progress: string) => void,
-): Promise<void> {
-  const { commit, arch, compressed, disk } = published;
-  const what = `${imageName(arch)} of ${commit}`;
+/** By a delta where that is possible, else whole. @returns where it is from, and what was downloaded for it */
+async function obtainDisk(request: DeltaRequest): Promise<DeltaOutcome> {
+  const { url, published, target, retries } = request;
   await requireTools(["zstd"]);
+  await requireOneHash(url, published, retries);
+  const byDelta = await makeFromDelta(request);
+  if (byDelta.from !== null) {
+    await settle(target);
+    return byDelta;
+  }
+  const received = receivedBytes();
+  await step(`fetch ${imageName(published.arch)} from ${url}`, (report) =>
+    fetchDisk(url, published, target, retries, (have) => {
+      if (typeof have === "string") return report(have);
+      received.note(have);
+      report(`${prettyBytes(have)} of ${prettyBytes(published.compressed.bytes)}`);
+    }),
+  );
+  await settle(target);
+  return { from: null, downloadedBytes: byDelta.downloadedBytes + received.count() };
+}
+
+async function requireOneHash(
+  url: string,
+  { commit, arch, disk }: Manifest,
+  retries: number | undefined,
+): Promise<void> {
+  const what = `${imageName(arch)} of ${commit}`;
   const sidecar = await downloadText(`${url}/${keys.diskSha256(commit, arch)}`, { what, retries });
   if (sidecar !== `${disk.sha256}\n`)
     throw new UserError(
       `${what}: .qcow2.sha256 and the manifest name different hashes: the publication is broken`,
     );
+}
 
+/** Gives a verified disk, which is in `<target>.part`, its name, and removes what downloads of it have left. */
+async function settle(target: string): Promise<void> {
+  await sync(`${target}.part`);
+  // Before the disk appears: a later run that finds it looks for nothing else.
+  await discardDelta(target);
+  await Promise.all(archiveOf(target).map((file) => rm(file, { force: true })));
+  await rename(`${target}.part`, target);
+  await sync(path.dirname(target));
+}
+
+/** What a download of a whole disk has beside it until it is done. */
+function archiveOf(target: string): [archive: string, etag: string] {
+  return [`${target}.zst.part`, `${target}.zst.part.etag`];
+}
+
+/**
+ * Downloads, decompresses and verifies a whole disk, all three at once; leaves `.zst.part` where it is cut, else `.part`.
+ * @param report gets how many bytes are there, or what is done with them
+ */
+async function fetchDisk(
+  url: string,
+  published: Manifest,
+  target: string,
+  retries: number | undefined,
+  report: (progress: number | "verifying") => void,
+): Promise<void> {
+  const { commit, arch, compressed, disk } = published;
+  const what = `${imageName(arch)} of ${commit}`;
   await mkdir(path.dirname(target), { recursive: true });
-  const archive = `${target}.zst.part`;
+  const download = archiveOf(target);
+  const [archive] = download;
   await checkSpace(archive, published);
   const source = `${url}/${keys.disk(commit, arch)}`;
   const part = `${target}.part`;
   const remove = (...files: string[]): Promise<unknown> =>
     Promise.all(files.map((file) => rm(file, { force: true })));
-  const download = [archive, `${archive}.etag`];
   const discard = (): Promise<unknown> => remove(...download, part);
   const attempt = async (): Promise<Unpacked & { resumed: boolean }> => {
     const unpacking = unpackGrowing(archive, part);
@@ -173,7 +222,7 @@ async function fetchDisk(
         retries,
         report: (have) => {
           unpacking.grown(have);
-          report(`${prettyBytes(have)} of ${prettyBytes(compressed.bytes)}`);
+          report(have);
         },
       });
       report("verifying");
@@ -207,11 +256,6 @@ async function fetchDisk(
       `${what} decompresses to sha256 ${diskSha256}, but ${disk.sha256} was published: refusing to use it`,
     );
   }
-  await sync(part);
-  // Before the disk appears: a later run that finds it looks for nothing else.
-  await remove(...download);
-  await rename(part, target);
-  await sync(path.dirname(target));
 }
 
 /** The archive and the disk exist side by side for a moment. */

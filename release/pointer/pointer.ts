@@ -62,6 +62,18 @@ export async function readHead(store: StoreReader): Promise<Pointer | null> {
   return newest === undefined ? null : readEntry(store, newest);
 }
 
+/** So many of the last moves are looked through for images that went live. */
+const movesLookedAt = 30;
+
+/** The images that went live last: at most so many commits, newest first, each once. */
+export async function readLiveLast(store: StoreReader, count: number): Promise<string[]> {
+  if (count === 0) return [];
+  const log = await readLog(store, movesLookedAt);
+  const moves = await Promise.all(log.slice(-movesLookedAt).map((seq) => readEntry(store, seq)));
+  const commits = moves.flatMap((move) => move?.commit ?? []).reverse();
+  return [...new Set(commits)].slice(0, count);
+}
+
 /** Where the stored pointer is now. */
 export async function readPointer(store: StoreReader): Promise<StoredPointer> {
   const [head, latestJson, latest] = await Promise.all([

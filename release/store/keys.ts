@@ -10,6 +10,10 @@ export const commitPattern = /^[0-9a-f]{40}$/;
 /** A hex sha256, as in `.qcow2.sha256` and the manifests. */
 export const sha256Pattern = /^[0-9a-f]{64}$/;
 
+/** From so many of the images that went live last an image gets a delta (config `deltas`), and from so many at most. */
+export const defaultDeltas = 3;
+export const maxDeltas = 10;
+
 /** "ubuntu-x86_64": the image's name, in keys, file names and resource names. */
 export function imageName(arch: Architecture): string {
   return `ubuntu-${arch}`;
@@ -36,6 +40,12 @@ export const keys = {
   /** Who built the disk of that sha256: a Sigstore bundle, stored before the disk. Builds are not alike, so there may be several. */
   attestation: (commit: string, arch: Architecture, sha256: string) =>
     imageKey(commit, arch, `.${sha256}.sigstore.json`),
+  /**
+   * What makes the disk out of that of the image `from` (release/store/delta.ts). By its sha256, since no rule says that the next machine's
+   * zstd writes the same bytes; which of them counts is said by the manifest.
+   */
+  delta: (commit: string, arch: Architecture, from: string, sha256: string) =>
+    imageKey(commit, arch, `.from-${from}.${sha256}.delta.zst`),
   bootRecord: (commit: string, arch: Architecture) => imageKey(commit, arch, ".boot.json"),
   /** One per failed attempt: a failure is kept, but does not stop a later attempt from passing. */
   bootFailure: (commit: string, arch: Architecture, startedAt: Date) =>

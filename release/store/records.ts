@@ -45,6 +45,19 @@ export const buildFacts = z.object({
 });
 export type BuildFacts = z.infer<typeof buildFacts>;
 
+/** What makes the disk of an image out of the disk of another one that a host may have. */
+export const delta = z.object({
+  /** The commit of the other image. */
+  from: commit,
+  /** The disk of that one, as it has to be. */
+  base: z.object({ bytes, sha256 }),
+  /** The object: release/store/delta.ts. */
+  key: z.string(),
+  bytes,
+  sha256,
+});
+export type Delta = z.infer<typeof delta>;
+
 /** `images/<commit>/ubuntu-<arch>.json`: uploaded last, so it proves that the set of this architecture is complete. */
 export const manifest = z.object({
   schema: z.literal(1),
@@ -59,6 +72,8 @@ export const manifest = z.object({
   disk: z.object({ bytes, sha256 }),
   /** The bill of materials; images published before there were any have none. */
   sbom: z.object({ key: z.string(), bytes, sha256 }).optional(),
+  /** From the images that went live before it, newest first; none where there were none, or none that saves enough. */
+  deltas: z.array(delta).optional(),
   build: buildFacts,
   publishedAt: timestamp,
 });

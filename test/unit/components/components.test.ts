@@ -21,6 +21,7 @@ beforeAll(async () => {
     runner: "fixture",
     accelerator: "tcg",
     store,
+    deltas: { DELTAS: "5" },
     isBack: false,
   });
   new LatestPointer("latest", {
@@ -54,6 +55,7 @@ describe("RunnerImage", () => {
       PROFILE: "small",
       RUNNER: "fixture",
       ACCELERATOR: "tcg",
+      DELTAS: "5",
       ...store,
     });
     expect(command("ubuntu-x86_64-boot-test").environment).toEqual({

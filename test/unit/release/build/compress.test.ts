@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { crc32 } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { compressDisk, measureCompressed } from "../../../../release/build/compress.js";
+import { compressDisk, measureCompressed, readCompressed } from "../../../../release/build/compress.js";
 import { crc32Text } from "../../../../release/process/hash.js";
 
 let folder: string;
@@ -57,6 +57,19 @@ describe("compressing a disk in one pass", () => {
     const { stream, digests } = await compressDisk(folder, nothing);
     await expect(buffer(stream)).rejects.toThrow();
     await expect(digests).rejects.toThrow();
+  });
+
+  it("loses nothing where whoever reads begins late", async () => {
+    await writeFile(file, disk);
+    const compressed = await buffer((await compressDisk(file, nothing)).stream);
+    const pieces: Buffer[] = [];
+    const late = async (stream: AsyncIterable<Buffer>) => {
+      // Until zstd must have written some.
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      for await (const piece of stream) pieces.push(piece);
+    };
+    await readCompressed(Readable.from([compressed]), late, nothing);
+    expect(Buffer.concat(pieces).equals(disk)).toBe(true);
   });
 
   it("refuses a compressed disk that is cut short", async () => {
