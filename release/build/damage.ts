@@ -7,7 +7,7 @@ import { sha256Stream } from "../process/hash.js";
 import { step } from "../process/progress.js";
 import { cancellation } from "../process/run.js";
 import { ZstdError } from "../process/zstd.js";
-import { manifest, type Manifest } from "../store/records.js";
+import { manifest, type Delta, type Manifest } from "../store/records.js";
 import type { S3Store } from "../store/s3-store.js";
 import { parseJson } from "../store/store.js";
 import { DamagedError, explainStoreError } from "../store/store-errors.js";
@@ -33,7 +33,8 @@ export async function findDamage(
       key.startsWith(`${keys.imagesPrefix(commit)}${imageName(arch)}.`),
     )) {
       const disk = key === keys.disk(commit, arch) ? published : null;
-      problems.push(...(await step(`read ${key}`, () => damageOf(store, url, key, disk))));
+      const delta = published?.deltas?.find((delta) => delta.key === key) ?? null;
+      problems.push(...(await step(`read ${key}`, () => damageOf(store, url, key, disk, delta))));
     }
   }
   return problems;
@@ -48,8 +49,17 @@ async function readManifest(store: S3Store, commit: string, arch: Architecture):
   return stored === null ? null : parseJson(stored.text, manifest);
 }
 
-/** @param disk the manifest, where the object is its disk */
-async function damageOf(store: S3Store, url: string, key: string, disk: Manifest | null): Promise<string[]> {
+/**
+ * @param disk the manifest, where the object is its disk
+ * @param delta what the manifest says of it, where it is a delta
+ */
+async function damageOf(
+  store: S3Store,
+  url: string,
+  key: string,
+  disk: Manifest | null,
+  delta: Delta | null,
+): Promise<string[]> {
   const problems: string[] = [];
   const attempt = (read: () => Promise<string>) =>
     read().catch((error: unknown) => {
@@ -59,7 +69,9 @@ async function damageOf(store: S3Store, url: string, key: string, disk: Manifest
     });
   const inStore = await attempt(() => readStored(store, key, disk));
   const served = await attempt(() => readServed(`${url}/${key}`));
-  const right = disk?.compressed.sha256 ?? inStore;
+  const right = disk?.compressed.sha256 ?? delta?.sha256 ?? inStore;
+  if (delta !== null && inStore !== null && inStore !== delta.sha256)
+    problems.push(`${key} has the sha256 ${inStore}, and its manifest says ${delta.sha256}`);
   if (served !== null && right !== null && served !== right)
     problems.push(`${url}/${key} has the sha256 ${served}, but should have ${right}`);
   return problems;

@@ -4,6 +4,7 @@ import { readEntry, readLog } from "../pointer/pointer.js";
 import { usabilityText, type RunnerCalendar } from "../pointer/runner-releases.js";
 import { duration } from "../process/progress.js";
 import type { Architecture } from "../store/keys.js";
+import type { Manifest } from "../store/records.js";
 import type { StoreReader } from "../store/store.js";
 import { contentsLines, diffImages, isSame, type ContentsDiff } from "./diff.js";
 import { readFacts, type ImageFacts } from "./facts.js";
@@ -77,7 +78,7 @@ export function bill(move: PlannedMove, before: ImageFacts[], after: ImageFacts[
   return [
     title(move, after, now),
     contents(move, before, after),
-    `each host downloads ${download(before, after)}, and has it ${arrival(move, before)}`,
+    `each host downloads ${download(move, before, after)}, and has it ${arrival(move, before)}`,
     usable(before, after, now),
     storage(move, before),
   ];
@@ -127,11 +128,18 @@ function summary(found: ContentsDiff | null, isRollback: boolean): string {
     .join(", ")} (${[...lines.slice(0, namesShown), ...more].join(", ")})`;
 }
 
-function download(before: ImageFacts[], after: ImageFacts[]): string {
+/** Not every host knows of deltas: those of rust-lang/gha-self-hosted take the whole disk. */
+function download({ from }: PlannedMove, before: ImageFacts[], after: ImageFacts[]): string {
   const known = after.length > 0 ? after : before;
   if (known.length === 0) return "an image of yet unknown size";
   const sizes = known.map(({ arch, manifest }) => `${prettyBytes(manifest.compressed.bytes)} (${arch})`);
-  return `${after.length > 0 ? "" : "about as much as now, "}${sizes.join(" or ")}`;
+  if (after.length === 0)
+    return `about as much as now, ${sizes.join(" or ")}, or a delta as large as what it changes`;
+  const deltas = after.flatMap(({ arch, manifest }) => {
+    const delta = manifest.deltas?.find((one) => one.from === from);
+    return delta === undefined ? [] : [`${prettyBytes(delta.bytes)} (${arch})`];
+  });
+  return `${sizes.join(" or ")}${deltas.length === 0 ? "" : `, by a delta ${deltas.join(" or ")}`}`;
 }
 
 /** As long as it took the last time: the slowest architecture decides. */
@@ -160,10 +168,15 @@ function usable(before: ImageFacts[], after: ImageFacts[], now: Date): string {
 
 function storage({ needsBuild }: PlannedMove, before: ImageFacts[]): string {
   if (!needsBuild) return "storage: nothing is added";
-  const bytes = before.reduce((sum, { manifest }) => sum + manifest.compressed.bytes, 0);
+  const bytes = before.reduce((sum, { manifest }) => sum + storedBytes(manifest), 0);
   if (bytes === 0) return "storage: one image more";
   const dollars = (bytes / 1e9) * dollarsPerGigabyteMonth;
   return `storage: about ${prettyBytes(bytes)} more, ${dollars.toFixed(3)} US dollars a month in S3 Standard`;
+}
+
+/** Its disk and its deltas: the rest is next to nothing. */
+function storedBytes({ compressed, deltas = [] }: Manifest): number {
+  return deltas.reduce((total, { bytes }) => total + bytes, compressed.bytes);
 }
 
 function short(commit: string): string {

@@ -1,3 +1,4 @@
+import prettyBytes from "pretty-bytes";
 import { readEntry, readLog, readPointer } from "./pointer.js";
 import { duration } from "../process/progress.js";
 import { readServedLatest } from "./promote.js";
@@ -35,6 +36,8 @@ export interface LiveImage {
   usableUntil: string | null;
   /** Why. */
   because: string;
+  /** What a host downloads, in bytes: the whole disk, or a delta from the image of a commit, those that went live last first. */
+  download: { bytes: number; deltas: { from: string; bytes: number }[] };
 }
 
 export async function readStatus(
@@ -76,7 +79,9 @@ async function readLiveImages(
       const { runner } = found.build;
       const { until, because } = await calendar.usability(runner);
       const name = `${runner.kind} ${runner.version}`;
-      return [{ arch, runner: name, usableUntil: until?.toISOString() ?? null, because }];
+      const deltas = (found.deltas ?? []).map(({ from, bytes }) => ({ from, bytes }));
+      const download = { bytes: found.compressed.bytes, deltas };
+      return [{ arch, runner: name, usableUntil: until?.toISOString() ?? null, because, download }];
     }),
   );
   return images.flat();
@@ -96,10 +101,16 @@ export function statusText(status: Status, now: Date): string {
       ({ arch, runner, usableUntil, because }) =>
         `${arch.padEnd(8)} runner ${runner}: ${usabilityText({ until: usableUntil === null ? null : new Date(usableUntil), because }, now)}`,
     ),
+    ...images.map(({ arch, download }) => `${arch.padEnd(8)} hosts download ${downloadText(download)}`),
     ...(history.length === 0 ? [] : ["moves"]),
     ...history.map(({ seq, commit, promotedAt }) => `  ${String(seq).padStart(4)}  ${promotedAt}  ${commit}`),
   ];
   return lines.join("\n");
+}
+
+function downloadText({ bytes, deltas }: LiveImage["download"]): string {
+  const ways = deltas.map((delta) => `${prettyBytes(delta.bytes)} with ${delta.from.slice(0, 12)} here`);
+  return [prettyBytes(bytes), ...ways].join(", ");
 }
 
 function pinnedText(pinned: string | null): string {

@@ -103,8 +103,9 @@ async function proveOne(
     return refuted(`${manifestKey} is not a valid manifest of it`);
 
   const subject = { commit, arch, sha256: found.disk.sha256 };
-  const [disk, sha256, sbom, boot, runner, origin] = await Promise.all([
+  const [disk, deltas, sha256, sbom, boot, runner, origin] = await Promise.all([
     proveDisk(store, found),
+    proveDeltas(store, found),
     proveSha256(store, found),
     proveSbom(store, found),
     proveBoot(store, found, published),
@@ -116,7 +117,7 @@ async function proveOne(
   return {
     problems: [...stored, ...boot, ...runner.lasting],
     lasting: [...stored, ...runner.lasting],
-    warnings: [...(origin.warning === null ? [] : [origin.warning]), ...runner.warnings],
+    warnings: [...(origin.warning === null ? [] : [origin.warning]), ...runner.warnings, ...deltas],
     unproven: found.compressed.crc32 === undefined ? [unseen] : [],
     origins: context.trust === null ? [] : [originText(subject, origin)],
   };
@@ -141,6 +142,20 @@ async function proveDisk(store: BucketReader, { commit, arch, compressed }: Mani
       `${key} is not what was published: its CRC32 is ${disk.crc32 ?? "not known"}, the manifest says ${compressed.crc32}`,
     ];
   return [];
+}
+
+/** Nothing stands in the way where one is gone: hosts download the whole disk. */
+async function proveDeltas(store: BucketReader, { deltas = [] }: Manifest): Promise<string[]> {
+  const found = await Promise.all(
+    deltas.map(async (delta) => ({ delta, there: await store.head(delta.key) })),
+  );
+  return found.flatMap(({ delta: { key, bytes, from }, there }) => {
+    const cost = `hosts with ${from} download the whole disk`;
+    if (there === null) return [`${key} is missing: ${cost}`];
+    if (there.archive !== null || there.encoding !== null || there.bytes !== bytes)
+      return [`${key} is not what was published: ${cost}`];
+    return [];
+  });
 }
 
 async function proveSha256(store: BucketReader, { commit, arch, disk }: Manifest): Promise<string[]> {

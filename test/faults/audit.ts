@@ -126,7 +126,7 @@ async function auditSet(
     ),
   );
   const known =
-    /^(\.qcow2\.zst|\.qcow2\.sha256|\.json|\.cdx\.json|\.boot\.json|\.boot-failure-\w+\.json|\.[0-9a-f]{64}\.sigstore\.json)$/;
+    /^(\.qcow2\.zst|\.qcow2\.sha256|\.json|\.cdx\.json|\.boot\.json|\.boot-failure-\w+\.json|\.[0-9a-f]{64}\.sigstore\.json|\.from-[0-9a-f]{40}\.[0-9a-f]{64}\.delta\.zst)$/;
   for (const key of bucket.keys())
     if (key.startsWith(`images/${commit}/`) && !known.test(key.slice(name("").length)))
       wrong.push(`${key} is unknown`);
@@ -164,6 +164,11 @@ async function auditSet(
         wrong.push(
           `the manifest says ${field} ${JSON.stringify(manifest[field])}, not ${JSON.stringify(value)}`,
         );
+    for (const { key, bytes, sha256: hash } of (manifest["deltas"] ?? []) as Record<string, string>[]) {
+      const delta = bucket.get(key!)?.bytes;
+      if (delta === undefined || delta.length !== Number(bytes) || sha256(delta) !== hash)
+        wrong.push(`${key} is not what the manifest says`);
+    }
     if (said === undefined) wrong.push("a manifest, but no sha256");
   }
   const boot = parse(get(".boot.json"));

@@ -26,6 +26,7 @@ const values: Record<string, string> = {
   keepImages: "20",
   keepDays: "90",
   keepMoves: "30",
+  deltas: "3",
   deployMinutes: "180",
   signerIssuer: "https://token.actions.githubusercontent.com",
   state: "s3://acme-pulumi-state",
@@ -195,6 +196,8 @@ describe("the configuration of a store on AWS", () => {
     ],
     ["to keep for no number of days", { keepDays: "long" }, /keepDays must be 1 to 3650/],
     ["to keep half a move", { keepMoves: "1.5" }, /keepMoves must be 1 to 10000/],
+    ["a delta from eleven images", { deltas: "11" }, /deltas must be 0 to 10/],
+    ["a delta from less than none", { deltas: "-1" }, /deltas must be 0 to 10/],
     ["half an approval", { approvals: "0.5" }, /approvals must be 0 to 6/],
     [
       "a reviewer by name",

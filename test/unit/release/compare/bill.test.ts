@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { bill, billOf, type PlannedMove } from "../../../../release/compare/bill.js";
 import { claim, settle } from "../../../../release/pointer/promote.js";
 import { calendarOf } from "../../../../release/pointer/runner-releases.js";
-import { MemoryStore, publishInto } from "../memory-store.js";
+import { MemoryStore, publishInto, sha256 } from "../memory-store.js";
 import { imageFacts } from "./image-facts.js";
 
 const [a, b] = ["a".repeat(40), "b".repeat(40)] as const;
@@ -12,6 +12,14 @@ const old = [deb("curl", "8.14"), deb("docker.io", "26.1"), deb("nano", "8.4")];
 const fresh = [deb("curl", "8.15"), deb("docker.io", "26.1"), deb("file", "5.46")];
 const live = imageFacts(b, { components: fresh, runner: "2.338.0", publishedAt: "2026-11-20T09:00:00Z" });
 const before = imageFacts(a, { components: old, until: "2026-11-28" });
+
+const delta = (from: string, bytes: number) => ({
+  from,
+  base: { bytes: 1, sha256 },
+  key: "a delta",
+  bytes,
+  sha256,
+});
 
 describe("the bill of a change", () => {
   const move: PlannedMove = { from: a, to: b, needsBuild: false, wasLive: null };
@@ -30,7 +38,7 @@ describe("the bill of a change", () => {
     expect(bill({ ...move, needsBuild: true }, [before], [], now)).toEqual([
       "image aaaaaaaaaaaa → bbbbbbbbbbbb, which this update still has to build and to boot",
       "packages and tools: known once it is built",
-      "each host downloads about as much as now, 126 MB (x86_64), and has it within 60 s of the move, after the build (the last one took 2m 2s with its boot test)",
+      "each host downloads about as much as now, 126 MB (x86_64), or a delta as large as what it changes, and has it within 60 s of the move, after the build (the last one took 2m 2s with its boot test)",
       "until when it can be used: known once it is built (now: runner 2.337.0, usable until 2026-11-28 (a newer runner is out))",
       "storage: about 126 MB more, 0.003 US dollars a month in S3 Standard",
     ]);
@@ -61,6 +69,24 @@ describe("the bill of a change", () => {
       "until when it can be used: known once it is built",
       "storage: one image more",
     ]);
+  });
+
+  it("says what a host with the live image downloads by a delta, and counts what deltas take", () => {
+    const withDeltas = {
+      ...live,
+      manifest: { ...live.manifest, deltas: [delta(a, 240_000), delta("c".repeat(40), 26_000_000)] },
+    };
+    expect(bill(move, [before], [withDeltas], now)[2]).toMatch(
+      /^each host downloads 126 MB \(x86_64\), by a delta 240 kB \(x86_64\), and/,
+    );
+    expect(bill({ ...move, from: "d".repeat(40) }, [before], [withDeltas], now)[2]).not.toContain("delta");
+    const next = bill(
+      { from: b, to: "e".repeat(40), needsBuild: true, wasLive: null },
+      [withDeltas],
+      [],
+      now,
+    );
+    expect(next[4]).toMatch(/^storage: about 152 MB more/);
   });
 
   it("names six packages, and counts the others", () => {

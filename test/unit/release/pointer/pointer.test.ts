@@ -6,6 +6,7 @@ import {
   latestText,
   nextSeq,
   parseLatest,
+  readLiveLast,
   readLog,
   readPointer,
   type StoredPointer,
@@ -165,5 +166,22 @@ describe("the stored pointer", () => {
     const store = new MemoryStore();
     store.objects.set(keys.pointer(1), "{}");
     await expect(readPointer(store)).rejects.toThrow(/pointer\/00000001\.json .* not a valid record/);
+  });
+});
+
+describe("the images that went live last", () => {
+  it.each<[string, string, number, string]>([
+    ["are newest first", "abc", 3, "cba"],
+    ["are as many as are asked for", "abcd", 2, "dc"],
+    ["count once, by their last move", "abab", 3, "ba"],
+    ["are those there are", "a", 3, "a"],
+    ["are none where none is asked for", "abc", 0, ""],
+    ["are none where nothing went live", "", 3, ""],
+  ])("%s", async (_, moves, count, expected) => {
+    const store = new MemoryStore();
+    const log = [...moves].map((letter, index) => move(index + 1, letter.repeat(40)));
+    for (const entry of log) store.objects.set(keys.pointer(entry.seq), jsonText(entry));
+    if (log.length > 0) store.objects.set(keys.latestJson, jsonText(log.at(-1)));
+    expect((await readLiveLast(store, count)).map((commit) => commit[0]).join("")).toBe(expected);
   });
 });

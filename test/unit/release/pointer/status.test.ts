@@ -3,7 +3,8 @@ import { keys } from "../../../../release/store/keys.js";
 import { claim, settle } from "../../../../release/pointer/promote.js";
 import { readStatus, statusText } from "../../../../release/pointer/status.js";
 import { calendarOf } from "../../../../release/pointer/runner-releases.js";
-import { MemoryStore } from "../memory-store.js";
+import { jsonText } from "../../../../release/store/store.js";
+import { manifestOf, MemoryStore, sha256 } from "../memory-store.js";
 
 const commit = (seq: number) => String(seq % 10).repeat(40);
 
@@ -37,6 +38,16 @@ describe("the status", () => {
       history: [],
     });
     expect(statusText(status, new Date())).toContain("nothing promoted yet");
+  });
+
+  it("says what hosts download, whole and by a delta from each image that there is one from", async () => {
+    const store = await storeWithMoves(2);
+    const delta = { from: commit(1), base: { bytes: 1, sha256 }, key: "a delta", bytes: 240_000, sha256 };
+    const record = { ...manifestOf(commit(2), "x86_64"), deltas: [delta] };
+    store.objects.set(keys.manifest(commit(2), "x86_64"), jsonText(record));
+    const status = await readStatus(store, { url: null, pinned: null }, calendarOf([]));
+    expect(status.images[0]!.download).toEqual({ bytes: 17, deltas: [{ from: commit(1), bytes: 240_000 }] });
+    expect(statusText(status, new Date())).toMatch(/^x86_64 +hosts download 17 B, 240 kB with 1{12} here$/m);
   });
 
   it("does not say since when where latest was changed by hand", async () => {

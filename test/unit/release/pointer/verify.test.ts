@@ -6,7 +6,8 @@ import { jsonText } from "../../../../release/store/store.js";
 import { DamagedError } from "../../../../release/store/store-errors.js";
 import { calendarOf, type RunnerRelease } from "../../../../release/pointer/runner-releases.js";
 import { prove } from "../../../../release/pointer/verify.js";
-import { bootRecordOf, manifestOf, MemoryStore, publishInto } from "../memory-store.js";
+import type { Delta } from "../../../../release/store/records.js";
+import { bootRecordOf, manifestOf, MemoryStore, publishInto, sha256 } from "../memory-store.js";
 
 const commit = "c".repeat(40);
 const arch = "x86_64";
@@ -50,6 +51,33 @@ describe("the proof that an image may go live", () => {
     expect(await problemsOf(store, commit, [arch])).toEqual([
       expect.stringMatching(/^x86_64: .*\.cdx\.json is missing$/),
     ]);
+  });
+
+  it("warns of a delta that is missing, or is another one, since hosts can do without", async () => {
+    const store = published();
+    const [one, other] = ["1", "2"].map((digit) => ({
+      from: digit.repeat(40),
+      base: { bytes: 1, sha256 },
+      key: keys.delta(commit, arch, digit.repeat(40), sha256),
+      bytes: 5,
+      sha256,
+    })) as [Delta, Delta];
+    store.objects.set(
+      keys.manifest(commit, arch),
+      jsonText({ ...manifestOf(commit, arch), deltas: [one, other] }),
+    );
+    for (const { key } of [one, other]) store.objects.set(key, "delta");
+    const look = () => prove(store, commit, [arch], { calendar, trust: null, now });
+    expect(await look()).toMatchObject({ problems: [], warnings: [] });
+    store.objects.delete(one.key);
+    store.objects.set(other.key, "another one");
+    expect(await look()).toMatchObject({
+      problems: [],
+      warnings: [
+        `x86_64: ${one.key} is missing: hosts with ${one.from} download the whole disk`,
+        `x86_64: ${other.key} is not what was published: hosts with ${other.from} download the whole disk`,
+      ],
+    });
   });
 
   it("takes an image of nobody known for good where it is published: to build it again would not help", async () => {
