@@ -13,7 +13,7 @@ import { cancellation } from "../release/process/run.js";
 import { checkout } from "./paths.js";
 import { platform } from "./platform.js";
 import { hasLanguageHost, setUp, setUpRelease } from "./setup.js";
-import { configuredArchitectures, configuredPin, retentionEnvironment } from "./stack-file.js";
+import { configuredArchitectures, configuredPin, releaseEnvironment } from "./stack-file.js";
 import { readManifests, renderSummary } from "./summary.js";
 import { findEngine } from "./tools/engine.js";
 
@@ -125,7 +125,7 @@ passOn(
     await passThrough(
       process.execPath,
       ["--import", "tsx/esm", release, ...args],
-      { PINNED: await configuredPin(checkout), ...(await retentionEnvironment(checkout)) },
+      { PINNED: await configuredPin(checkout), ...(await releaseEnvironment(checkout)) },
       user,
     );
   },

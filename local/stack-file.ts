@@ -40,11 +40,16 @@ export async function configuredBuild(root: string, stack = stackName): Promise<
   };
 }
 
-/** How long the local stack keeps its images, as `release prune` reads it from its environment. */
-export async function retentionEnvironment(root: string): Promise<Record<string, string>> {
+/** How long the local stack keeps its images, and from how many there are deltas, as release commands read it from their environment. */
+export async function releaseEnvironment(root: string): Promise<Record<string, string>> {
   const values = await configuredValues(root, stackName);
   const value = (key: string) => values[`runner-images:${key}`]!;
-  return { KEEP_IMAGES: value("keepImages"), KEEP_DAYS: value("keepDays"), KEEP_MOVES: value("keepMoves") };
+  const kept = {
+    KEEP_IMAGES: value("keepImages"),
+    KEEP_DAYS: value("keepDays"),
+    KEEP_MOVES: value("keepMoves"),
+  };
+  return { ...kept, DELTAS: value("deltas") };
 }
 
 /** Every key of a stack as Pulumi hands it to the program (config.ts, parseConfig): from its file, else Pulumi.yaml's default. */

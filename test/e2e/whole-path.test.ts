@@ -1,9 +1,12 @@
 import { createHash } from "node:crypto";
-import { appendFile, open, readFile, writeFile } from "node:fs/promises";
+import { appendFile, open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { execa } from "execa";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { bucket } from "../../local/services/s3-server.js";
-import type { BootRecord } from "../../release/store/records.js";
+import type { FetchedImage } from "../../release/host/fetch.js";
+import { say } from "../../release/process/progress.js";
+import type { BootRecord, Manifest } from "../../release/store/records.js";
+import { bentCdn } from "./bent-cdn.js";
 import { Checkout, expectSuccess } from "./checkout.js";
 
 interface Inputs {
@@ -42,6 +45,22 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
     return response.text();
   }
 
+  const fetchArguments = (directory: string) => ["fetch", "--arch", "x86_64", "--directory", directory];
+
+  /** @param from the CDN's URL; by default this platform's own */
+  async function fetchImage(directory: string, from?: string): Promise<FetchedImage & { stderr: string }> {
+    const args = from === undefined ? [] : ["--url", from];
+    const run = await checkout.npm("run", "-s", "release", "--", ...fetchArguments(directory), ...args);
+    expectSuccess(run);
+    const fetched = JSON.parse(run.stdout) as FetchedImage;
+    expect(
+      createHash("sha256")
+        .update(await readFile(fetched.path))
+        .digest("hex"),
+    ).toBe(fetched.sha256);
+    return { ...fetched, stderr: run.stderr };
+  }
+
   it("builds, publishes, boots and promotes from a fresh clone with one command, and says what is live and how to roll back", async () => {
     const run = await checkout.npm("start");
     expectSuccess(run);
@@ -77,24 +96,7 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
   });
 
   it("is downloaded and verified by the client a host would run", async () => {
-    const run = await checkout.npm(
-      "run",
-      "-s",
-      "release",
-      "--",
-      "fetch",
-      "--arch",
-      "x86_64",
-      "--directory",
-      "build/fetched",
-    );
-    expectSuccess(run);
-    const { path, sha256 } = JSON.parse(run.stdout) as { path: string; sha256: string };
-    expect(
-      createHash("sha256")
-        .update(await readFile(path))
-        .digest("hex"),
-    ).toBe(sha256);
+    expect(await fetchImage("build/fetched")).toMatchObject({ commit: first, from: null });
   });
 
   it("is proven by its signer and by every byte, and one that is changed in the store is found", async () => {
@@ -154,6 +156,56 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
     expectSuccess(await checkout.npm("start"));
     expect(await served("latest")).toBe(`${second}\n`);
     expect(await served(`images/${first}/ubuntu-x86_64.qcow2.sha256`)).toMatch(/^[0-9a-f]{64}\n$/);
+  });
+
+  it("brings a host with the image before at most 10 % of an image that differs by a package, and it is the same disk", async () => {
+    const { compressed, disk } = await checkout.served<Manifest>("x86_64", "json");
+    const fetched = await fetchImage("build/fetched");
+    expect(fetched).toMatchObject({ commit: second, from: first, ...disk });
+    say(`a delta of ${fetched.downloadedBytes} in place of ${compressed.bytes} bytes, ${fetched.seconds} s`);
+    expect(fetched.downloadedBytes).toBeLessThan(compressed.bytes * 0.1);
+  });
+
+  it("ends with the same disk where making it of the delta was killed in the middle", async () => {
+    const { disk } = await checkout.served<Manifest>("x86_64", "json");
+    const target = checkout.file(`build/fetched/${second}/ubuntu-x86_64.qcow2`);
+    await rm(target);
+    const fetching = execa(
+      "node",
+      ["--import", "tsx", "release/cli.ts", ...fetchArguments("build/fetched")],
+      {
+        cwd: checkout.root,
+        env: { IMAGES_URL: url },
+        reject: false,
+      },
+    );
+    await vi.waitFor(() => stat(`${target}.part`), { timeout: 60_000, interval: 2 });
+    fetching.kill("SIGKILL");
+    await fetching;
+    await expect(stat(target)).rejects.toThrow();
+    expect(await fetchImage("build/fetched")).toMatchObject({ from: first, ...disk });
+  });
+
+  it.each([
+    ["missing", () => null, /answered 404/],
+    [
+      "damaged",
+      (delta: Buffer) => Buffer.concat([delta.subarray(0, -1), Buffer.of(delta.at(-1)! ^ 1)]),
+      /sha256/,
+    ],
+    ["that of another image", (delta: Buffer) => Buffer.alloc(delta.length, "another"), /sha256/],
+  ])("ends with the same disk where the delta is %s", async (_, bend, why) => {
+    const { compressed, disk, deltas } = await checkout.served<Manifest>("x86_64", "json");
+    await rm(checkout.file(`build/fetched/${second}/ubuntu-x86_64.qcow2`));
+    const cdn = await bentCdn(url, deltas![0]!.key, bend);
+    try {
+      const fetched = await fetchImage("build/fetched", cdn.url);
+      expect(fetched).toMatchObject({ from: null, ...disk });
+      expect(fetched.downloadedBytes).toBeGreaterThanOrEqual(compressed.bytes);
+      expect(fetched.stderr).toMatch(why);
+    } finally {
+      cdn.stop();
+    }
   });
 
   it("shows of two images that differ by one package just that package", async () => {

@@ -15,7 +15,9 @@ if [ -e slow-build ]; then
 	exec setpriv --pdeathsig TERM sleep 600
 fi
 mkdir -p build
-./make-disk "$disk.part" "$commit" "$arch" "$runner" "$(cat random-bytes 2>/dev/null || echo 65536)"
+contents=
+if [ -d contents ]; then contents=contents; fi
+./make-disk "$disk.part" "$commit" "$arch" "$runner" "$(cat random-bytes 2>/dev/null || echo 65536)" "$contents"
 printf '\n{"behaviour": "%s", "commit": "%s", "arch": "%s"}\n' \
 	"$(cat behaviour 2>/dev/null || echo ok)" "$commit" "$arch" >>"$disk.part"
 mv "$disk.part" "$disk"
