@@ -99,7 +99,7 @@ async function download(
   delta: Delta,
   options: { retries: number | undefined; report: (have: number) => void },
 ): Promise<void> {
-  const what = `the delta from ${delta.from}`;
+  const what = "the delta";
   const attempt = async () => {
     const { resumed } = await downloadFile(source, file, delta.bytes, { what, ...options });
     return { resumed, isRight: (await sha256File(file)) === delta.sha256 };

@@ -47,9 +47,15 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
 
   const fetchArguments = (directory: string) => ["fetch", "--arch", "x86_64", "--directory", directory];
 
-  /** @param from the CDN's URL; by default this platform's own */
-  async function fetchImage(directory: string, from?: string): Promise<FetchedImage & { stderr: string }> {
-    const args = from === undefined ? [] : ["--url", from];
+  /** @param from the CDN's URL, by default this platform's own; of the commit that is live, by default */
+  async function fetchImage(
+    directory: string,
+    { from, commit }: { from?: string; commit?: string } = {},
+  ): Promise<FetchedImage & { stderr: string }> {
+    const args = [
+      ...(from === undefined ? [] : ["--url", from]),
+      ...(commit === undefined ? [] : ["--commit", commit]),
+    ];
     const run = await checkout.npm("run", "-s", "release", "--", ...fetchArguments(directory), ...args);
     expectSuccess(run);
     const fetched = JSON.parse(run.stdout) as FetchedImage;
@@ -199,7 +205,7 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
     await rm(checkout.file(`build/fetched/${second}/ubuntu-x86_64.qcow2`));
     const cdn = await bentCdn(url, deltas![0]!.key, bend);
     try {
-      const fetched = await fetchImage("build/fetched", cdn.url);
+      const fetched = await fetchImage("build/fetched", { from: cdn.url });
       expect(fetched).toMatchObject({ from: null, ...disk });
       expect(fetched.downloadedBytes).toBeGreaterThanOrEqual(compressed.bytes);
       expect(fetched.stderr).toMatch(why);
@@ -258,6 +264,14 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
     expect(run.stderr).toMatch(/\| .*\S/);
     expect(await served("latest")).toBe(`${first}\n`);
     expect((await status()).history).toHaveLength(5);
+  });
+
+  it("brings a host with the live image at most 2 % of one that differs by a file, live or not", async () => {
+    const { commit, compressed, disk } = await checkout.served<Manifest>("x86_64", "json");
+    const fetched = await fetchImage("build/fetched", { commit });
+    expect(fetched).toMatchObject({ commit, from: first, ...disk });
+    say(`a delta of ${fetched.downloadedBytes} in place of ${compressed.bytes} bytes, ${fetched.seconds} s`);
+    expect(fetched.downloadedBytes).toBeLessThan(compressed.bytes * 0.02);
   });
 
   it("leaves nothing running after reset", async () => {
