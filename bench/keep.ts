@@ -12,7 +12,7 @@ import { say } from "../release/process/progress.js";
 import { benchResult, brokenPromises, type BenchResult } from "./result.js";
 
 /** In the order of docs/benchmarks.md; each is a file here. */
-export const benches = ["publish", "fetch", "noop", "merge", "age", "move", "boot", "build"];
+export const benches = ["publish", "fetch", "delta", "noop", "merge", "age", "move", "boot", "build"];
 
 const conditions = z.object({
   /** ISO 8601, to the day. */

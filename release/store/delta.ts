@@ -26,8 +26,8 @@ export type Recipe = z.infer<typeof recipe>;
 export type Range = [offset: number, length: number];
 
 /**
- * What a segment takes, in bytes: zstd holds both in memory, on the host less than half a GiB (docs/benchmarks.md). The window that it
- * asks for is then within the contract's, 2^27.
+ * What a segment takes at most, in bytes: zstd holds both in memory, with which a host stays well below 1 GiB (docs/benchmarks.md). The
+ * window that it asks for is within the contract's, 2^27.
  */
 export const segmentLimits = { bytes: 64 * 2 ** 20, reference: 256 * 2 ** 20 } as const;
 export type SegmentLimits = { [name in keyof typeof segmentLimits]: number };
