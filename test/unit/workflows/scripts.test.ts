@@ -12,6 +12,7 @@ import { everybodysPointer } from "../../../.github/scripts/upkeep.js";
 import { checkout } from "../../../local/paths.js";
 import { findBuilt } from "../../../release/build/build.js";
 import { findBootRecord } from "../../../release/boot/hand-over.js";
+import { runnerReleasesFile } from "../../../release/pointer/runner-releases.js";
 import { keys, type Architecture } from "../../../release/store/keys.js";
 import { jsonText } from "../../../release/store/store.js";
 import { bootRecordOf, factsOf, imageObjects } from "../release/memory-store.js";
@@ -694,13 +695,13 @@ async function gitHub() {
 /** What a script asks of the image bucket, answered for one that holds the disks of these ages in days, and no pointer. */
 async function serveBucket(disks: Record<string, number>) {
   const server = createServer((request, response) => {
-    const prefix = new URL(request.url!, "http://s3").searchParams.get("prefix");
-    const found = Object.entries(disks).filter(([key]) => key.startsWith(prefix ?? ""));
+    const asked = new URL(request.url!, "http://s3").searchParams;
+    const found = Object.entries(disks).filter(([key]) => key.startsWith(asked.get("prefix") ?? ""));
     const contents = found.map(([key, days]) => {
       const at = new Date(Date.now() - days * 24 * 60 * 60 * 1000).toISOString();
       return `<Contents><Key>${key}</Key><Size>5000000</Size><LastModified>${at}</LastModified></Contents>`;
     });
-    if (prefix === null) response.writeHead(404).end("<Error><Code>NoSuchKey</Code></Error>");
+    if (!asked.has("list-type")) response.writeHead(404).end("<Error><Code>NoSuchKey</Code></Error>");
     else response.end(`<ListBucketResult>${contents.join("")}</ListBucketResult>`);
   });
   server.listen(0, "127.0.0.1");
@@ -972,13 +973,15 @@ describe("drift.ts", () => {
 
   it("tells an image that is due in a channel as that, and not as drift", { timeout }, async () => {
     const { root, commit } = await makeCheckout(withCanary);
+    await mkdir(path.join(root, "pins"));
+    await copyFile(path.join(checkout, runnerReleasesFile), path.join(root, runnerReleasesFile));
     const cdn = await serve({ ...pointed(before, longAgo), ...pointed(commit, longAgo, "canary/") });
     const bucket = await serveBucket({});
     const env = { IMAGES_URL: cdn.url, ...bucket.env };
-    const { ran, output } = await run("drift.ts", "exit 0", env, root);
+    const { ran, output, said } = await run("drift.ts", "exit 0", env, root);
     cdn.close();
     bucket.close();
-    expect(output).toContain(
+    expect(output, said).toContain(
       `- ${commit} was in the channel canary for its time, and everybody gets it: gh workflow run channels.yml`,
     );
     expect(ran).toContain(` --exclude ${everybodysPointer} `);
