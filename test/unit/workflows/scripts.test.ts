@@ -542,7 +542,7 @@ function pointed(commit: string, promotedAt: string, below = ""): Record<string,
   };
 }
 const longAgo = "2026-01-01T00:00:00.000Z";
-const before = "9".repeat(40);
+const before = "b".repeat(40);
 const withCanary = `${productionSettings}  runner-images:channels: {canary: {promote: after 24h}}\n`;
 
 describe("channels.ts", () => {
@@ -588,13 +588,13 @@ describe("channels.ts", () => {
       "the channel is pinned",
       withCanary.replace("24h", `24h, latest: ${before}`),
       (commit) => ({ ...pointed(before, longAgo), ...pointed(commit, longAgo, "canary/") }),
-      /pinned to 9{40}/,
+      /pinned to b{40}/,
     ],
     [
       "everybody is pinned",
       `${withCanary}  runner-images:latest: ${before}\n`,
       (commit) => ({ ...pointed(before, longAgo), ...pointed(commit, longAgo, "canary/") }),
-      /everybody is pinned to 9{40}/,
+      /everybody is pinned to b{40}/,
     ],
     ["nothing was promoted yet", withCanary, () => ({}), /nothing was promoted yet/],
     ["there is no channel to wait for", productionSettings, () => ({}), /waits for no channel/],
