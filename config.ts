@@ -8,8 +8,10 @@ import {
   signerForm,
   type Trust,
 } from "./release/attest/signer.js";
+import { parsePromotion, promotionForm, type Channel } from "./release/pointer/channels.js";
 import { UserError } from "./release/process/errors.js";
 import type { Retention } from "./release/retention/rule.js";
+import { channelPattern, reservedNames } from "./release/store/channels.js";
 import { architectures, defaultDeltas, maxDeltas } from "./release/store/keys.js";
 
 /** The namespace of our keys in a stack file: the project's name. */
@@ -23,12 +25,67 @@ const httpUrl = z
 const reviewersRule =
   "must list at most 6 of user/<ID> and team/<ID>, with GitHub's numbers (docs/first-deploy.md)";
 
+const pin = z
+  .string()
+  .regex(/^[0-9a-f]{40}$/, "must be 40 lowercase hex characters: the full hash of a published commit")
+  .optional();
+
+/**
+ * The pointers that some hosts poll in place of everybody's, by name. One of them at most is where new images have to live first: with two,
+ * it would take another rule which of them everybody waits for.
+ */
+const channels = z
+  .record(
+    z.string(),
+    z.strictObject(
+      {
+        follows: z
+          .literal("newest", {
+            error:
+              "may only be newest: a channel gets what was built last, and follows no channel, nor itself",
+          })
+          .default("newest"),
+        promote: z
+          .string(promotionForm)
+          .transform((text, context) => {
+            const promotion = parsePromotion(text);
+            if (promotion === null) context.addIssue({ code: "custom", message: promotionForm });
+            return promotion ?? z.NEVER;
+          })
+          .optional(),
+        latest: pin,
+      },
+      "must be a map like {follows: newest, promote: after 24h}",
+    ),
+    "must be a map like {canary: {follows: newest, promote: after 24h}}",
+  )
+  .superRefine((map, context) => {
+    const issue = (message: string, path: string[] = []) =>
+      context.addIssue({ code: "custom", message, path });
+    for (const name of Object.keys(map)) {
+      if (reservedNames.includes(name))
+        issue("is called like something else below the CDN's URL, or may come to be: choose another name", [
+          name,
+        ]);
+      else if (!channelPattern.test(name))
+        issue(
+          "is no name of a channel: a lowercase letter, then at most 30 lowercase letters, digits and hyphens",
+          [name],
+        );
+    }
+    const [, second] = Object.keys(map).filter((name) => map[name]?.promote !== undefined);
+    if (second !== undefined)
+      issue("is the second channel that says when everybody gets its images: one of them has to", [
+        second,
+        "promote",
+      ]);
+  })
+  .default({});
+
 /** Keys of every stack. Pulumi.yaml documents each, and gives a default to those that are not optional here. */
 const common = {
-  latest: z
-    .string()
-    .regex(/^[0-9a-f]{40}$/, "must be 40 lowercase hex characters: the full hash of a published commit")
-    .optional(),
+  latest: pin,
+  channels,
   architectures: z
     .array(
       z.enum(architectures, { error: `may hold only ${architectures.join(", ")}` }),
@@ -228,6 +285,8 @@ export interface Config extends Pick<
   latest: string | undefined;
   /** What `publish` must be given of how many deltas it makes: nothing where it is the default, so that no command runs again for it. */
   deltaEnvironment: Record<string, string>;
+  /** The pointers that some hosts poll in place of everybody's; none: there is one pointer. */
+  channels: Channel[];
   /** How long images are kept; only `release prune` and the daily look ask. */
   retention: Retention;
   /** Whose word is taken on who built an image; null: nobody's is asked for. */
@@ -238,7 +297,7 @@ export interface Config extends Pick<
 }
 
 /** The keys that Pulumi hands over as JSON. */
-const lists = new Set(["architectures", "reviewers"]);
+const structured = new Set(["architectures", "reviewers", "channels"]);
 
 /** Reads the stack's configuration, once. @throws UserError naming the key, the allowed form and the command that fixes it */
 export function readConfig(): Config {
@@ -246,7 +305,7 @@ export function readConfig(): Config {
 }
 
 /**
- * @param values every key of the stack ("runner-images:latest", "aws:region"), each as Pulumi's text (lists are JSON)
+ * @param values every key of the stack ("runner-images:latest", "aws:region"), each as Pulumi's text (lists and maps are JSON)
  * @param environment the process's environment, which says where the local store is
  */
 export function parseConfig(values: Record<string, string>, environment: NodeJS.ProcessEnv): Config {
@@ -255,7 +314,7 @@ export function parseConfig(values: Record<string, string>, environment: NodeJS.
     const [namespace, key] = name.split(":", 2) as [string, string];
     if (namespace !== project) continue;
     // A setting that is left empty counts as not given: Pulumi.yaml needs a default for every optional key.
-    if (value !== "") given[key] = lists.has(key) ? parseList(value) : value;
+    if (value !== "") given[key] = structured.has(key) ? parseStructure(value) : value;
   }
   const parsed = schema.safeParse(given);
   if (!parsed.success) throw explain(parsed.error.issues[0]!, given);
@@ -269,6 +328,11 @@ export function parseConfig(values: Record<string, string>, environment: NodeJS.
     runner,
     accelerator,
     deltaEnvironment: deltas === defaultDeltas ? {} : { DELTAS: String(deltas) },
+    channels: Object.entries(parsed.data.channels).map(([name, channel]) => ({
+      name,
+      pinned: channel.latest,
+      promote: channel.promote,
+    })),
     retention: { images: keepImages, days: keepDays, moves: keepMoves },
     ...readTrustConfig(parsed.data, environment),
     store: readStore(parsed.data, values, environment),
@@ -380,7 +444,7 @@ function awsProvider(values: Record<string, string>): { region: string; account:
       `config aws:region must be a region like eu-central-1, but ${shown(region)}; ${howToSet("aws:region")}`,
     );
   }
-  const accounts = parseList(values["aws:allowedAccountIds"] ?? "");
+  const accounts = parseStructure(values["aws:allowedAccountIds"] ?? "");
   const [account, ...others] = Array.isArray(accounts) ? (accounts as unknown[]) : [];
   // As a number it would lose its leading zeros, and Pulumi's provider takes only text.
   if (typeof account !== "string" || others.length > 0 || !/^\d{12}$/.test(account)) {
@@ -462,7 +526,7 @@ function findPlaceholders(given: Given<"aws">, account: string): Placeholder[] {
   );
 }
 
-function parseList(text: string): unknown {
+function parseStructure(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -492,6 +556,7 @@ function quoted(value: unknown): string {
 
 /** A schema's complaint as one line. */
 function explain(issue: z.core.$ZodIssue, given: Record<string, unknown>): UserError {
+  if (issue.path[0] === "channels") return explainChannels(issue, given["channels"]);
   if (issue.code === "unrecognized_keys") {
     const [key] = issue.keys as [string];
     const known = schema.options.flatMap((option) => Object.keys(option.shape));
@@ -507,6 +572,32 @@ function explain(issue: z.core.$ZodIssue, given: Record<string, unknown>): UserE
   const value = given[key];
   const rule = value === undefined ? "is required" : issue.message;
   return new UserError(`config ${project}:${key} ${rule}, but ${shown(value)}; ${howToSet(key)}`);
+}
+
+/** The same about a channel: names and settings are the stack's, so that the line names them all. */
+function explainChannels(issue: z.core.$ZodIssue, value: unknown): UserError {
+  const names = issue.path.map(String);
+  let found = value;
+  for (const name of names.slice(1)) found = (found as Record<string, unknown> | undefined)?.[name];
+  const [, channel = "", setting] = names;
+  const isPlain = channelPattern.test(channel);
+  const where = `config ${project}:${isPlain ? names.join(".") : `channels.${quoted(channel)}`}`;
+  const edit = `edit the stack's file`;
+  if (issue.code === "unrecognized_keys")
+    return new UserError(
+      `${where} holds ${quoted(issue.keys[0])}, which is none of follows, promote, latest; ${edit}`,
+    );
+  if (setting === undefined)
+    return new UserError(
+      channel === "" && names.length === 1
+        ? `${where.replace(/\.""$/, "")} ${issue.message}, but ${shown(value)}; ${edit}`
+        : `${where} ${issue.message}; ${edit}${isPlain ? `, or: pulumi config rm --path channels.${channel}` : ""}`,
+    );
+  const key = `channels.${channel}.${setting}`;
+  const fix = { promote: "'after 24h'", latest: "<commit>", follows: "newest" }[setting] ?? "<value>";
+  return new UserError(
+    `${where} ${issue.message}, but ${shown(found)}; set it: pulumi config set --path ${key} ${fix}, or remove it: pulumi config rm --path ${key}`,
+  );
 }
 
 function howToSet(key: string): string {

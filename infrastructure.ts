@@ -20,7 +20,10 @@ export interface Infrastructure {
 }
 
 /** The production stack's own bucket, CDN, roles and rules. Loaded for the store `aws` only: its SDKs are large. */
-export function provision({ account, region, bucket, cdn, ci, placeholders }: AwsStore): Infrastructure {
+export function provision(
+  { account, region, bucket, cdn, ci, placeholders }: AwsStore,
+  channels: readonly string[],
+): Infrastructure {
   // It refuses every account but ours, so a preview with the placeholder of an account has to do without that.
   const isOurs = placeholders.every(({ key }) => key !== "aws:allowedAccountIds");
   const provider = new aws.Provider("aws", { region, ...(isOurs && { allowedAccountIds: [account] }) });
@@ -28,8 +31,12 @@ export function provision({ account, region, bucket, cdn, ci, placeholders }: Aw
   // rules that guard main, from a stack that goes on.
   const kept = { protect: true, providers: [provider] };
   const images = new ImageStore("images", { bucket }, kept);
-  const { url, domainName, ready, ...served } = provisionCdn(cdn, images, kept);
-  images.allow({ distributionArn: served.distributionArn, pruneRoleArn: roleArn(account, "prune") });
+  const { url, domainName, ready, ...served } = provisionCdn(cdn, images, channels, kept);
+  images.allow({
+    distributionArn: served.distributionArn,
+    pruneRoleArn: roleArn(account, "prune"),
+    channels,
+  });
 
   const sessionSeconds = (ci.deployMinutes + sessionMarginMinutes) * 60;
   const access = new CiAccess(
@@ -43,6 +50,7 @@ export function provision({ account, region, bucket, cdn, ci, placeholders }: Aw
         ...known,
         region,
         bucket,
+        channels,
         zone: cdn.kind === "own" ? cdn.zone : undefined,
         stateBucket: ci.state.bucket,
         stateKey: ci.state.key,
@@ -68,6 +76,7 @@ export function provision({ account, region, bucket, cdn, ci, placeholders }: Aw
         IMAGES_URL: url,
         PREVIEW_ROLE_ARN: access.previewRoleArn,
         PRUNE_ROLE_ARN: access.pruneRoleArn,
+        ...(channels.length > 0 && { CHANNELS: channels.join(" ") }),
       },
     },
     { protect: true },
@@ -93,20 +102,27 @@ interface Cdn {
   domainName?: pulumi.Output<string>;
   distributionArn: pulumi.Output<string>;
   cdnPolicyArns?: pulumi.Output<string[]>;
+  channelFunctionArn?: pulumi.Output<string | undefined>;
   certificateArn?: pulumi.Output<string | undefined>;
   ready: pulumi.Resource[];
 }
 
-function provisionCdn(cdn: CdnConfig, images: ImageStore, opts: pulumi.ComponentResourceOptions): Cdn {
+function provisionCdn(
+  cdn: CdnConfig,
+  images: ImageStore,
+  channels: readonly string[],
+  opts: pulumi.ComponentResourceOptions,
+): Cdn {
   if (cdn.kind === "foreign") {
     return { url: pulumi.output(cdn.url), distributionArn: pulumi.output(cdn.distribution), ready: [] };
   }
-  const own = new ImageCdn("cdn", { originDomain: images.originDomain, ...cdn }, opts);
+  const own = new ImageCdn("cdn", { originDomain: images.originDomain, channels, ...cdn }, opts);
   return {
     url: own.url,
     domainName: own.domainName,
     distributionArn: own.distributionArn,
     cdnPolicyArns: own.policyArns,
+    channelFunctionArn: own.channelFunctionArn,
     certificateArn: own.certificateArn,
     ready: [own],
   };

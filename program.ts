@@ -1,12 +1,13 @@
 import * as pulumi from "@pulumi/pulumi";
 import { LatestPointer } from "./components/latest-pointer.js";
 import { RunnerImage } from "./components/runner-image.js";
-import { readConfig, type AwsStore, type ReadyStore } from "./config.js";
+import { readConfig, type AwsStore, type ReadyStore, type Config } from "./config.js";
 import type { Infrastructure } from "./infrastructure.js";
-import { billMark, billOf } from "./release/compare/bill.js";
+import { billMark, billOf, channelBill } from "./release/compare/bill.js";
 import { UserError } from "./release/process/errors.js";
+import { latestName } from "./release/store/channels.js";
 import { imageName } from "./release/store/keys.js";
-import { planMove } from "./release/pointer/plan.js";
+import { planMoves } from "./release/pointer/plan.js";
 import { prove } from "./release/pointer/verify.js";
 import { readCalendar } from "./release/pointer/runner-releases.js";
 import { newestImage } from "./release/build/source.js";
@@ -21,6 +22,8 @@ export interface Outputs {
   latest: string;
   /** The commit that `latest` is pinned to; empty when it follows the newest build. */
   pinned: string;
+  /** The commit that is live in each channel, by name; undefined: there are no channels. */
+  channels?: Record<string, string>;
   /** The commit that the content of image/ is named after: the newest build. */
   newest: string;
   /** The name that CloudFront gave to this stack's distribution: what a domain points to. */
@@ -52,19 +55,25 @@ async function deploy(root: string): Promise<Outputs> {
     readCalendar({ root, environment: process.env }),
   ]);
   for (const line of calendar.blind) await pulumi.log.info(line);
-  const move = await planMove(store, {
+  const {
+    latest: move,
+    channels,
+    waits,
+  } = await planMoves(store, {
     newest,
     pinned: config.latest,
+    channels: config.channels,
     architectures: config.architectures,
     calendar,
     trust: config.trust,
     stack,
   });
-  for (const problem of move.warnings) await pulumi.log.warn(problem);
+  const moves = [move, ...channels];
+  for (const problem of new Set(moves.flatMap(({ warnings }) => warnings))) await pulumi.log.warn(problem);
   const context = { calendar, trust: config.trust, now: new Date() };
   const isBack =
     returnedBy !== null && (await prove(store, newest, config.architectures, context)).problems.length === 0;
-  if (isBack && !move.isLive)
+  if (isBack && moves.some(({ isLive }) => !isLive))
     await pulumi.log.info(
       `${returnedBy} went back to the image ${newest}: nothing is built, published or booted`,
     );
@@ -78,9 +87,11 @@ async function deploy(root: string): Promise<Outputs> {
       // What is live may be damaged, and is what a rollback gets away from.
       await pulumi.log.warn(`what the move does to the fleet is not known: ${error.message}`);
     }
+    const few = channels.map((own) => channelBill(own.channel, own));
+    for (const line of [...few, waits]) if (line !== null) await pulumi.log.info(`${billMark}${line}`);
   }
 
-  const { url, environment: where, ready, ...provisioned } = await place(config.store);
+  const { url, environment: where, ready, ...provisioned } = await place(config);
   const environment = { ...where, ...config.trustEnvironment };
   const outputs = { url, bucket: config.store.bucket, pinned: config.latest ?? "", newest, ...provisioned };
   if (config.store.kind === "aws" && move.isFirst && !process.env.CI) {
@@ -116,7 +127,16 @@ async function deploy(root: string): Promise<Outputs> {
     { dependsOn: move.needsBuild ? images : [] },
   );
 
-  return { ...outputs, latest: move.commit };
+  for (const { channel, ...own } of channels) {
+    new LatestPointer(
+      latestName(channel),
+      { ...own, channel, stack, architectures: config.architectures, store: environment },
+      { dependsOn: own.needsBuild ? images : [] },
+    );
+  }
+
+  const live = Object.fromEntries(channels.map(({ channel, commit }) => [channel, commit]));
+  return { ...outputs, latest: move.commit, ...(channels.length > 0 && { channels: live }) };
 }
 
 /** The bucket as it is now. What this stack is still to provision holds nothing yet. */
@@ -139,10 +159,13 @@ type Place = Pick<Infrastructure, "environment" | "ready"> &
   Pick<Outputs, "url" | "cdn" | "previewRole" | "deployRole">;
 
 /** Where images go and are served from: what is there already, or what this stack provisions. */
-async function place(store: ReadyStore | AwsStore): Promise<Place> {
+async function place({ store, channels }: Pick<Config, "store" | "channels">): Promise<Place> {
   if (store.kind !== "aws") return { url: store.url, environment: store.environment, ready: [] };
   const { provision } = await import("./infrastructure.js");
-  return provision(store);
+  return provision(
+    store,
+    channels.map(({ name }) => name),
+  );
 }
 
 /** Pulumi prints only the message of a RunError; colouring a stack nobody wants to see would cost it half a minute. */

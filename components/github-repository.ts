@@ -13,13 +13,17 @@ export interface GitHubRepositoryArgs {
   /** Whether pull requests are merged through GitHub's merge queue. */
   mergeQueue: boolean;
   /** What the workflows have to know. Variables, not secrets: none of it gives access to anything. */
-  variables: Record<WorkflowVariable, pulumi.Input<string>>;
+  variables: Record<Exclude<WorkflowVariable, "CHANNELS">, pulumi.Input<string>> & {
+    /** Their names, separated by spaces; only where there are any. */
+    CHANNELS?: pulumi.Input<string>;
+  };
 }
 
 /** The variables that .github/workflows/ read, as `vars.<name>`. */
 export const workflowVariables = [
   "AWS_REGION",
   "BUCKET",
+  "CHANNELS",
   "DEPLOY_MINUTES",
   "DEPLOY_ROLE_ARN",
   "DEPLOY_SESSION_SECONDS",
@@ -132,9 +136,11 @@ export class GitHubRepository extends pulumi.ComponentResource {
 
     // The workflows are the same for every team; what differs is here.
     for (const variableName of workflowVariables) {
+      const value = args.variables[variableName];
+      if (value === undefined) continue;
       new github.ActionsVariable(
         `${name}-variable-${variableName.toLowerCase().replaceAll("_", "-")}`,
-        { repository, variableName, value: args.variables[variableName] },
+        { repository, variableName, value },
         parts,
       );
     }

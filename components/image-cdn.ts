@@ -10,6 +10,8 @@ export interface ImageCdnArgs {
   zone: string | undefined;
   /** ARN of a certificate in us-east-1; without one it is made, and validated through the zone. */
   certificate: string | undefined;
+  /** The stack's channels: below the name of each everybody's images are served too. */
+  channels?: readonly string[];
   /** Name of a bucket that takes access logs (one with ACLs, as CloudFront asks for); without one there are none. */
   accessLogBucket: string | undefined;
 }
@@ -32,6 +34,18 @@ const errorCodes = [400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504];
 const originId = "images";
 
 /**
+ * Takes the channel's name off a path, so that /canary/images/… is /images/…: the same object, and the same copy of it in the cache. It runs
+ * for the paths of channels alone, and chooses none of them, so it stays the same whatever channels there are. That it leaves the choice of
+ * the cache behavior as it was: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/edge-function-restrictions-all.html
+ * The shape of the event: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/functions-event-structure.html
+ */
+export const channelImagesFunction = `function handler(event) {
+  event.request.uri = event.request.uri.replace(/^\\/[^/]+\\//, "/");
+  return event.request;
+}
+`;
+
+/**
  * The CloudFront distribution which serves the bucket to the hosts. Register it with `protect`, which its parts inherit.
  */
 export class ImageCdn extends pulumi.ComponentResource {
@@ -43,16 +57,19 @@ export class ImageCdn extends pulumi.ComponentResource {
   /** The distribution's origin access control, cache policies and response headers policy. */
   readonly policyArns: pulumi.Output<string[]>;
   readonly certificateArn: pulumi.Output<string | undefined>;
+  /** Of the function that finds a channel's images; undefined: there are no channels. */
+  readonly channelFunctionArn: pulumi.Output<string | undefined>;
 
   constructor(name: string, args: ImageCdnArgs, opts?: pulumi.ComponentResourceOptions) {
     super("runner-images:index:ImageCdn", name, {}, opts);
-    const { domain, zone } = args;
+    const { domain, zone, channels = [] } = args;
     const parts = { parent: this };
 
     const cache = createCachePolicies();
     const headers = createHeadersPolicy();
     const originAccess = createOriginAccess();
     const certificate = findCertificate();
+    const channelFunction = createChannelFunction();
     const distribution = createDistribution();
     createRecords();
 
@@ -62,6 +79,7 @@ export class ImageCdn extends pulumi.ComponentResource {
       [originAccess, cache.immutable, cache.pointer, headers].map(({ arn }) => arn),
     );
     this.certificateArn = pulumi.output(certificate);
+    this.channelFunctionArn = pulumi.output(channelFunction?.arn);
     this.url =
       domain === undefined
         ? pulumi.interpolate`https://${distribution.domainName}`
@@ -155,6 +173,19 @@ export class ImageCdn extends pulumi.ComponentResource {
       ).certificateArn;
     }
 
+    function createChannelFunction(): aws.cloudfront.Function | undefined {
+      if (channels.length === 0) return undefined;
+      return new aws.cloudfront.Function(
+        `${name}-channel-images`,
+        {
+          runtime: "cloudfront-js-2.0",
+          comment: "a channel's images are everybody's",
+          code: channelImagesFunction,
+        },
+        parts,
+      );
+    }
+
     function createDistribution() {
       const serve = (cachePolicyId: pulumi.Input<string>) => ({
         targetOriginId: originId,
@@ -178,10 +209,16 @@ export class ImageCdn extends pulumi.ComponentResource {
           origins: [{ originId, domainName: args.originDomain, originAccessControlId: originAccess.id }],
           // The pointer, and everything that is not there.
           defaultCacheBehavior: serve(cache.pointer.id),
-          orderedCacheBehaviors: ["images/*", "pointer/*"].map((pathPattern) => ({
-            pathPattern,
-            ...serve(cache.immutable.id),
-          })),
+          orderedCacheBehaviors: [
+            ...["images/*", "pointer/*", ...channels.map((channel) => `${channel}/pointer/*`)].map(
+              (pathPattern) => ({ pathPattern, ...serve(cache.immutable.id) }),
+            ),
+            ...channels.map((channel) => ({
+              pathPattern: `${channel}/images/*`,
+              ...serve(cache.immutable.id),
+              functionAssociations: [{ eventType: "viewer-request", functionArn: channelFunction!.arn }],
+            })),
+          ],
           // Not there, so that `/` answers 404: the bucket would answer with a list of what it holds.
           defaultRootObject: "index.html",
           customErrorResponses: errorCodes.map((errorCode) => ({ errorCode, errorCachingMinTtl: errorTtl })),

@@ -114,9 +114,11 @@ export class ImageStore extends pulumi.ComponentResource {
   allow({
     distributionArn,
     pruneRoleArn,
+    channels,
   }: {
     distributionArn: pulumi.Input<string>;
     pruneRoleArn: string;
+    channels?: readonly string[];
   }): void {
     new aws.s3.BucketPolicy(
       `${this.#name}-policy`,
@@ -125,7 +127,7 @@ export class ImageStore extends pulumi.ComponentResource {
         policy: pulumi
           .all([this.#bucket.bucket, distributionArn])
           .apply(([bucket, arn]) =>
-            JSON.stringify(bucketPolicy({ bucket, distributionArn: arn, pruneRoleArn })),
+            JSON.stringify(bucketPolicy({ bucket, distributionArn: arn, pruneRoleArn, channels })),
           ),
       },
       // S3 takes one change of a bucket's access at a time.

@@ -12,6 +12,8 @@ export interface LatestPointerArgs {
   seq: number;
   /** Whose pointer it is, "<project>/<stack>". */
   stack: string;
+  /** The channel whose pointer it is; undefined: everybody's. */
+  channel?: string | undefined;
   /** All that must be complete before the pointer moves. */
   architectures: readonly string[];
   /** Where the pointer is stored and served from. */
@@ -19,14 +21,14 @@ export interface LatestPointerArgs {
 }
 
 /**
- * `latest`: the commit which hosts run.
+ * `latest`: the commit which hosts run, or those of one channel.
  *
  * One command without triggers, so that a move is one row in a preview: ` ~ latest update [diff: ~environment]`.
  */
 export class LatestPointer extends pulumi.ComponentResource {
   constructor(name: string, args: LatestPointerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("runner-images:index:LatestPointer", name, {}, opts);
-    const { commit, seq, stack, architectures, store } = args;
+    const { commit, seq, stack, channel, architectures, store } = args;
     const { dependsOn = [] } = opts ?? {};
 
     new local.Command(
@@ -35,6 +37,7 @@ export class LatestPointer extends pulumi.ComponentResource {
         COMMIT: commit,
         SEQ: String(seq),
         STACK: stack,
+        ...(channel !== undefined && { IMAGES_CHANNEL: channel }),
         ARCHITECTURES: architectures.join(" "),
         ...store,
       }),

@@ -13,7 +13,12 @@ import { cancellation } from "../release/process/run.js";
 import { checkout } from "./paths.js";
 import { platform } from "./platform.js";
 import { hasLanguageHost, setUp, setUpRelease } from "./setup.js";
-import { configuredArchitectures, configuredPin, releaseEnvironment } from "./stack-file.js";
+import {
+  configuredArchitectures,
+  configuredChannelPins,
+  configuredPin,
+  releaseEnvironment,
+} from "./stack-file.js";
 import { readManifests, renderSummary } from "./summary.js";
 import { findEngine } from "./tools/engine.js";
 
@@ -122,10 +127,13 @@ passOn(
     const release = path.join(checkout, "release", "cli.ts");
     // Only who removes images can, and nothing else.
     const user = args[0] === "prune" && args.includes("--delete") ? "pruner" : "publisher";
+    const pin = await configuredPin(checkout);
+    // `status` tells everybody's, `prune` takes them all.
+    const pins = args[0] === "prune" ? [pin, ...(await configuredChannelPins(checkout))] : [pin];
     await passThrough(
       process.execPath,
       ["--import", "tsx/esm", release, ...args],
-      { PINNED: await configuredPin(checkout), ...(await releaseEnvironment(checkout)) },
+      { PINNED: pins.join(" ").trim(), ...(await releaseEnvironment(checkout)) },
       user,
     );
   },
@@ -173,7 +181,7 @@ async function start(): Promise<void> {
     const result = await update(await requireEngine(), () => program(checkout), here.paths, env);
     steps.push(...result.steps, { name: "all", ms: Date.now() - began });
 
-    const { latest, pinned } = result.outputs;
+    const { latest, pinned, channels = {} } = result.outputs;
     const url = env.IMAGES_URL!;
     const architectures: Architecture[] = await configuredArchitectures(checkout);
     const manifests = await readManifests(url, latest, architectures);
@@ -181,7 +189,7 @@ async function start(): Promise<void> {
     const images = await Promise.all(
       manifests.map(async (manifest) => ({ manifest, usability: await usability(manifest.build.runner) })),
     );
-    const summary = { latest, pinned, url, images, steps };
+    const summary = { latest, pinned, channels, url, images, steps };
     process.stdout.write(renderSummary(summary, new Date()));
   });
 }

@@ -85,3 +85,13 @@ export async function configuredPin(root: string, stack = stackName): Promise<st
   const configured = (await readStackFile(root, stack))("latest");
   return typeof configured === "string" ? configured : "";
 }
+
+/** The commits that a stack's channels are pinned to. */
+export async function configuredChannelPins(root: string, stack = stackName): Promise<string[]> {
+  const configured = (await readStackFile(root, stack))("channels");
+  const channels: unknown[] = Object.values((configured ?? {}) as Record<string, unknown>);
+  return channels.flatMap((channel) => {
+    const { latest } = (channel ?? {}) as { latest?: unknown };
+    return typeof latest === "string" ? [latest] : [];
+  });
+}

@@ -1,5 +1,6 @@
 import prettyBytes from "pretty-bytes";
 import { UserError } from "../release/process/errors.js";
+import { latestName } from "../release/store/channels.js";
 import { keys, type Architecture } from "../release/store/keys.js";
 import { usabilityText, type Usability } from "../release/pointer/runner-releases.js";
 import { duration } from "../release/process/progress.js";
@@ -11,6 +12,8 @@ export interface Summary {
   latest: string;
   /** The commit it is pinned to; empty when it follows the newest build. */
   pinned: string;
+  /** The commit that is live in each channel, by name. */
+  channels: Record<string, string>;
   /** Base URL of the CDN. */
   url: string;
   images: { manifest: Manifest; usability: Usability }[];
@@ -34,7 +37,7 @@ export async function readManifests(
   );
 }
 
-export function renderSummary({ latest, pinned, url, images, steps }: Summary, now: Date): string {
+export function renderSummary({ latest, pinned, channels, url, images, steps }: Summary, now: Date): string {
   const lines = images.flatMap(({ manifest: { arch, compressed, disk, build }, usability }) => [
     `  ${url}/${compressed.key}`,
     `    ${prettyBytes(compressed.bytes)}, unpacked ${prettyBytes(disk.bytes)}, virtual disk ${prettyBytes(build.virtualSize)}; base ${build.base.kind}, runner ${build.runner.kind} ${build.runner.version}`,
@@ -45,6 +48,10 @@ export function renderSummary({ latest, pinned, url, images, steps }: Summary, n
     `live: ${latest}${pinned === "" ? " (the newest build)" : " (pinned)"}`,
     `  ${url}/${keys.latest}`,
     ...lines,
+    ...Object.entries(channels).flatMap(([name, commit]) => [
+      `in the channel ${name}: ${commit}`,
+      `  ${url}/${latestName(name)}`,
+    ]),
     `time: ${steps.map(({ name, ms }) => `${name} ${duration(ms)}`).join(", ")}`,
     pinned === ""
       ? "roll back: npm run pulumi -- config set latest <commit>, then npm start (commits: npm run release -- status)"

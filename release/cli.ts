@@ -4,9 +4,11 @@ import { readTrust, signerForm, type Trust } from "./attest/signer.js";
 import type { Followed } from "./host/follow.js";
 import { cancellationExitCode, onCancel } from "./process/cancel.js";
 import { describeError, exitCodeOf, exitCodes, UserError } from "./process/errors.js";
+import { channelPattern, reservedNames } from "./store/channels.js";
 import { architectures, commitPattern, defaultDeltas, maxDeltas, type Architecture } from "./store/keys.js";
 import { say } from "./process/progress.js";
 import { profiles, type Profile } from "./store/records.js";
+import type { S3Store } from "./store/s3-store.js";
 import type { StoreReader } from "./store/store.js";
 import type { RunnerCalendar } from "./pointer/runner-releases.js";
 
@@ -162,18 +164,21 @@ verb("promote", "Make a commit's image the one that hosts get, once it is proven
       "hand the pointer over to this stack (default: it stays with its own)",
     ).env("STACK"),
   )
+  .addOption(channelOption("the channel whose hosts get it (default: everybody)"))
   .addOption(architecturesOption())
   .addOption(bucketOption())
   .addOption(urlOption().makeOptionMandatory())
   .addHelpText("after", example("promote --commit <commit> --bucket images --url https://images.example.com"))
   .action(async ({ bucket, commit, seq, ...options }: PromoteOptions) => {
-    const [{ openStore }, { promote }, { nextSeq, readPointer }] = await Promise.all([
+    const [{ openStore }, { inChannel }, { promote }, { nextSeq, readPointer }] = await Promise.all([
       import("./store/store.js"),
+      import("./store/channels.js"),
       import("./pointer/promote.js"),
       import("./pointer/pointer.js"),
     ]);
     const [store, calendar] = await Promise.all([openStore(bucket), readRunnerCalendar()]);
-    const next = seq ?? nextSeq(await readPointer(store), commit, options.stack);
+    const stored = await readPointer(inChannel(store, options.channel));
+    const next = seq ?? nextSeq(stored, commit, options.stack);
     const request = { commit, seq: next, ...options };
     print(await promote(store, request, { calendar, trust: readTrust(process.env) }));
   });
@@ -330,6 +335,7 @@ verb(
 )
   .addOption(bucketOption().makeOptionMandatory(false))
   .addOption(urlOption())
+  .addOption(channelOption("of this channel's hosts (default: of everybody, with a line for each channel)"))
   .addOption(
     new Option("--pinned <commit>", 'the stack\'s "latest"; empty: not pinned (default: unknown)')
       .env("PINNED")
@@ -341,12 +347,24 @@ verb(
     async ({
       bucket,
       url,
+      channel,
       pinned,
       json,
-    }: Partial<StoreOptions> & { url?: string; pinned?: string; json: boolean }) => {
-      const { readStatus, statusText } = await import("./pointer/status.js");
-      const [store, calendar] = await Promise.all([openReader(bucket, url), readRunnerCalendar()]);
-      const status = await readStatus(store, { url: url ?? null, pinned: pinned ?? null }, calendar);
+    }: Partial<StoreOptions> & { url?: string; channel?: string; pinned?: string; json: boolean }) => {
+      const [{ readStatus, statusText }, { channelsIn, channelUrl, inChannel }] = await Promise.all([
+        import("./pointer/status.js"),
+        import("./store/channels.js"),
+      ]);
+      const base = url === undefined ? undefined : channelUrl(url, channel);
+      const [store, calendar] = await Promise.all([openReader(bucket, base), readRunnerCalendar()]);
+      const given = {
+        url: base ?? null,
+        // What is known of everybody's says nothing of a channel's.
+        pinned: channel === undefined ? (pinned ?? null) : null,
+        channels: channel === undefined && "folders" in store ? await channelsIn(store) : [],
+      };
+      const own = "folders" in store ? inChannel(store, channel) : store;
+      const status = await readStatus(own, given, calendar);
       if (json) print(status);
       else process.stdout.write(`${statusText(status, new Date())}\n`);
     },
@@ -408,6 +426,7 @@ interface PromoteOptions extends StoreOptions, SetOptions {
   commit: string;
   seq?: number;
   stack?: string;
+  channel?: string;
   url: string;
 }
 
@@ -476,6 +495,11 @@ function urlOption(): Option {
   return new Option("--url <url>", "public base URL of the CDN").env("IMAGES_URL").argParser(baseUrl);
 }
 
+/** Not by a shorter name: of the environment that a command inherits, one of those might be somebody else's. */
+function channelOption(text: string): Option {
+  return new Option("--channel <name>", text).env("IMAGES_CHANNEL").argParser(channelName);
+}
+
 function keepOption(what: "images" | "days" | "moves", text: string, count: number): Option {
   return new Option(`--keep-${what} <number>`, `so many ${what} are kept: ${text}`)
     .env(`KEEP_${what.toUpperCase()}`)
@@ -485,6 +509,12 @@ function keepOption(what: "images" | "days" | "moves", text: string, count: numb
 
 function commit(text: string): string {
   if (!commitPattern.test(text)) throw new InvalidArgumentError("It must be 40 lowercase hex characters.");
+  return text;
+}
+
+function channelName(text: string): string {
+  if (!channelPattern.test(text) || reservedNames.includes(text))
+    throw new InvalidArgumentError("It must be a channel's name, like canary.");
   return text;
 }
 
@@ -526,7 +556,10 @@ function architectureList(text: string): Architecture[] {
 }
 
 /** The bucket where one is named, else what the CDN shows to anybody. */
-async function openReader(bucket: string | undefined, url: string | undefined): Promise<StoreReader> {
+async function openReader(
+  bucket: string | undefined,
+  url: string | undefined,
+): Promise<S3Store | StoreReader> {
   const [{ openStore }, { publicStore }] = await Promise.all([
     import("./store/store.js"),
     import("./store/public-store.js"),

@@ -5,39 +5,53 @@ import { say } from "../../release/process/progress.js";
 import { goingText } from "../../release/retention/rule.js";
 import { readCalendar } from "../../release/pointer/runner-releases.js";
 import { addSummary, codeBlock, main, runUrl, setOutput } from "./github.js";
+import { readDue } from "./due.js";
 import { readLive } from "./live.js";
 import { passSignalOn, pulumi, stack } from "./pulumi.js";
 import { planRemoval } from "./removal.js";
-import { judgePreview, unreadable, upkeepDue, type Findings } from "./upkeep.js";
+import { everybodysPointer, judgePreview, unreadable, upkeepDue, type Findings } from "./upkeep.js";
 
 async function look(): Promise<Findings> {
+  const due: string[] = [];
+  const blind: string[] = [];
+  const promotion = await seen("what is due in a channel", blind, () =>
+    readDue(process.cwd(), process.env["IMAGES_URL"] ?? "", new Date()),
+  );
+  if (promotion?.isDue) due.push(`${promotion.why}: gh workflow run channels.yml`);
   const args = ["preview", "--stack", stack, "--refresh", "--expect-no-changes", "--diff"];
   const { exitCode, stdout, stderr } = await pulumi([
     ...args,
     ...unreadable.flatMap((urns) => ["--exclude", urns]),
+    // That everybody's pointer is to move is no drift then.
+    ...(promotion?.isDue ? ["--exclude", everybodysPointer] : []),
     "--suppress-progress",
   ]);
-  const { drift, blind } = judgePreview(exitCode, `${stdout}${stderr}`);
-  const due: string[] = [];
+  const judged = judgePreview(exitCode, `${stdout}${stderr}`);
+  blind.push(...judged.blind);
   const calendar = await readCalendar({ root: process.cwd(), environment: process.env });
   for (const line of calendar.blind) say(line);
   for (const arch of await configuredArchitectures(process.cwd(), stack)) {
-    try {
+    await seen(arch, blind, async () => {
       const { manifest } = await readLive(process.env["IMAGES_URL"] ?? "", arch);
       due.push(...upkeepDue(manifest, await calendar.usability(manifest.build.runner), new Date()));
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      blind.push(`${arch}: ${error.message}`);
-    }
+    });
   }
-  try {
+  await seen("what can be removed", blind, async () => {
     const going = goingText((await planRemoval()).plan.verdicts);
     if (going !== null) due.push(`${going} can be removed: gh workflow run prune.yml`);
+  });
+  return { drift: judged.drift, due, blind };
+}
+
+/** What a look has found; undefined: it could not be looked at, and `blind` says why. */
+async function seen<T>(what: string, blind: string[], work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    blind.push(`what can be removed: ${error.message}`);
+    blind.push(`${what}: ${error.message}`);
+    return undefined;
   }
-  return { drift, due, blind };
 }
 
 /** The issue's text; empty where all is well. */

@@ -2,7 +2,12 @@
  * What deploy.yml runs first: which images have to be built, which booted, and whether there is something to deploy that waits for none of
  * them.
  */
-import { configuredArchitectures, configuredBuild, configuredPin } from "../../local/stack-file.js";
+import {
+  configuredArchitectures,
+  configuredBuild,
+  configuredChannelPins,
+  configuredPin,
+} from "../../local/stack-file.js";
 import { newestImage } from "../../release/build/source.js";
 import { planBoots, planBuilds, readStages } from "./build-plan.js";
 import { addSummary, main, setOutput } from "./github.js";
@@ -17,11 +22,12 @@ async function plan(): Promise<number> {
   const toBoot = wanted.filter((arch) => stages.get(arch) !== "booted");
   const settings = await configuredBuild(root, stack);
   const pin = await configuredPin(root, stack);
+  const channelPins = await configuredChannelPins(root, stack);
   setOutput("builds", JSON.stringify(planBuilds(toBuild, settings)));
   setOutput("boots", JSON.stringify(planBoots(toBoot, commit, settings)));
   // A pinned stack's pointer waits for no build (docs/architecture.md, decision 3), and without a build for no boot either: the job
-  // `publish` moves it.
-  setOutput("move", String(pin !== "" && toBuild.length > 0));
+  // `publish` moves it. So do pinned channels'.
+  setOutput("move", String((pin !== "" || channelPins.length > 0) && toBuild.length > 0));
   const waits = pin === "" ? "" : `; the stack is pinned to ${pin}, which waits for none of them`;
   addSummary(
     toBoot.length === 0

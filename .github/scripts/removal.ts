@@ -15,9 +15,16 @@ export async function planRemoval(): Promise<{ store: S3Store; request: PruneReq
   const { BUCKET: bucket } = process.env;
   if (!bucket) throw new UserError("the variable BUCKET is not set: nothing was deployed yet");
   const root = process.cwd();
-  const { retention, latest } = parseConfig(await configuredValues(root, stack), {});
+  const { retention, latest, channels } = parseConfig(await configuredValues(root, stack), {});
   const { commit: newest } = await newestImage(root);
-  const request = { retention, pinned: latest === undefined ? [] : [latest], newest, now: new Date() };
+  const pins = [latest, ...channels.map(({ pinned }) => pinned)];
+  const request = {
+    retention,
+    pinned: pins.filter((commit) => commit !== undefined),
+    channels: channels.map(({ name }) => name),
+    newest,
+    now: new Date(),
+  };
   const store = await openStore(bucket);
   return { store, request, plan: await planPrune(store, request) };
 }

@@ -3,7 +3,7 @@
  * update. It may be removed only where it is certain that nobody is at work any more, which is known of our own deploy runs alone.
  */
 
-/** The jobs of deploy.yml that update the stack (update.yml). */
+/** The jobs of deploy.yml and channels.yml that update the stack (update.yml). */
 export const updateJobs = ["move", "publish", "deploy"] as const;
 
 /** A deploy of this repository: one attempt of a run, and which of its jobs. */
@@ -34,7 +34,7 @@ export type Decision = { cancel: true; why: string } | { cancel: false; why: str
 
 const refusal = /^error: the stack is currently locked by (\d+) lock\(s\)/m;
 const lockLine = /^\s+\S+: created by (.+@(\S+)) \(pid \d+\) at (\S+)$/gm;
-const deployWorkflow = /^\.github\/workflows\/deploy\.yml(@|$)/;
+const deployWorkflow = /^\.github\/workflows\/(deploy|channels)\.yml(@|$)/;
 
 const machinePattern = new RegExp(`^runner-images-(${updateJobs.join("|")})-(\\d{1,15})-(\\d{1,5})$`);
 
@@ -91,7 +91,7 @@ function stillAtWork(run: Run, states: RunState[]): string | null {
   const state = states.find((known) => machineName(known.run) === machineName(run));
   if (state === undefined || state.status === null) return "a run which GitHub does not tell about";
   if (!deployWorkflow.test(state.workflow ?? ""))
-    return `a run of ${state.workflow ?? "no known workflow"}, not of deploy.yml`;
+    return `a run of ${state.workflow ?? "no known workflow"}, not of deploy.yml or channels.yml`;
   if (state.status !== "completed") return `a deploy run which is ${state.status}`;
   return null;
 }

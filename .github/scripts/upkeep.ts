@@ -10,6 +10,9 @@ export const unreadable = [
   "**github:index/workflowRepositoryPermissions:WorkflowRepositoryPermissions::**",
 ];
 
+/** The resource that moves everybody's `latest`; a channel's has the channel's name in it. */
+export const everybodysPointer = "**LatestPointer$command:local:Command::latest";
+
 const dayMs = 24 * 60 * 60 * 1000;
 /** Security updates reach hosts with a new image only. */
 const oldestDays = 30;

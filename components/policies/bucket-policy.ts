@@ -1,4 +1,5 @@
 import { bucketArn, objectArns, policyDocument, type PolicyDocument } from "./document.js";
+import { logKeys } from "./pointers.js";
 
 /**
  * The rules of the image bucket, which bind everybody, administrators included. Who may change these rules is said by having, or not
@@ -8,11 +9,14 @@ export function bucketPolicy({
   bucket,
   distributionArn,
   pruneRoleArn,
+  channels,
 }: {
   bucket: string;
   distributionArn: string;
   /** The one role that may remove images. */
   pruneRoleArn: string;
+  /** Those of the stack, by name: their logs are kept like everybody's. */
+  channels?: readonly string[] | undefined;
 }): PolicyDocument {
   const everyone = "*" as const;
   // CloudFront signs as one service for all its customers, so it is the ARN that tells our distribution from a stranger's.
@@ -20,7 +24,7 @@ export function bucketPolicy({
     Principal: { Service: "cloudfront.amazonaws.com" },
     Condition: { StringEquals: { "AWS:SourceArn": distributionArn } },
   };
-  const log = objectArns(bucket, "pointer/*", "pruned/*");
+  const log = objectArns(bucket, ...logKeys(channels), "pruned/*");
   const images = objectArns(bucket, "images/*");
   const kept = [...images, ...log];
 

@@ -1,4 +1,5 @@
 import { bucketArn, objectArns, policyDocument, type PolicyDocument, type Statement } from "./document.js";
+import { logKeys, polledKeys } from "./pointers.js";
 import { previewPolicy, type PolicyScope } from "./preview-policy.js";
 import { stateKeys } from "./state.js";
 
@@ -8,7 +9,7 @@ import { stateKeys } from "./state.js";
  * certificate. An administrator applies those.
  */
 export function deployPolicy(scope: PolicyScope): PolicyDocument {
-  const { bucket, stateBucket } = scope;
+  const { bucket, channels, stateBucket } = scope;
   const { state, locks, history, backups } = stateKeys(scope);
 
   const always: Statement[] = [
@@ -39,14 +40,14 @@ export function deployPolicy(scope: PolicyScope): PolicyDocument {
       Sid: "AddImages",
       Effect: "Allow",
       Action: ["s3:PutObject"],
-      Resource: objectArns(bucket, "images/*", "pointer/*"),
+      Resource: objectArns(bucket, "images/*", ...logKeys(channels)),
     },
     // The only objects that change: what hosts poll. Earlier versions stay for 30 days.
     {
       Sid: "MovePointer",
       Effect: "Allow",
       Action: ["s3:PutObject"],
-      Resource: objectArns(bucket, "latest", "latest.json"),
+      Resource: objectArns(bucket, ...polledKeys(channels)),
     },
     // A publisher which failed or was killed leaves parts that are paid for; the next one finds them by listing. No object goes.
     {

@@ -1,4 +1,5 @@
 import { bucketArn, objectArns, policyDocument, type PolicyDocument, type Statement } from "./document.js";
+import { logKeys, polledKeys } from "./pointers.js";
 import { stateKeys } from "./state.js";
 
 /** What the roles of CI are about: names and ARNs of exactly this stack's resources. */
@@ -7,12 +8,16 @@ export interface PolicyScope {
   region: string;
   /** The image bucket. */
   bucket: string;
+  /** The channels of this stack, by name: their pointers are read and moved like everybody's. */
+  channels?: readonly string[] | undefined;
   distributionArn: string;
   /**
    * The distribution's origin access control, cache policies and response headers policy. Absent: the distribution is not this
    * stack's own, and is neither read nor changed.
    */
   cdnPolicyArns?: readonly string[] | undefined;
+  /** The function by which the distribution finds a channel's images; absent: there is none. */
+  channelFunctionArn?: string | undefined;
   /** ID of the hosted zone with the domain's records. */
   zone?: string | undefined;
   certificateArn?: string | undefined;
@@ -34,7 +39,7 @@ export interface PolicyScope {
  * are public, the stack's state holds no secret, the rest is configuration.
  */
 export function previewPolicy(scope: PolicyScope): PolicyDocument {
-  const { account, region, bucket, stateBucket } = scope;
+  const { account, region, bucket, channels, stateBucket } = scope;
   const { layout, projects, state } = stateKeys(scope);
 
   const always: Statement[] = [
@@ -82,7 +87,7 @@ export function previewPolicy(scope: PolicyScope): PolicyDocument {
       Sid: "ReadImages",
       Effect: "Allow",
       Action: ["s3:GetObject"],
-      Resource: objectArns(bucket, "images/*", "pointer/*", "latest", "latest.json"),
+      Resource: objectArns(bucket, "images/*", ...logKeys(channels), ...polledKeys(channels)),
     },
     // The log of moves is read by listing it; a missing object is 404 instead of 403; and a refresh asks whether the bucket is there.
     {
@@ -123,7 +128,13 @@ export function previewPolicy(scope: PolicyScope): PolicyDocument {
     },
   ];
 
-  return policyDocument(...always, ...cdn(scope), ...dns(scope), ...certificate(scope));
+  return policyDocument(
+    ...always,
+    ...cdn(scope),
+    ...channelFunction(scope),
+    ...dns(scope),
+    ...certificate(scope),
+  );
 }
 
 function cdn({ distributionArn, cdnPolicyArns = [] }: PolicyScope): Statement[] {
@@ -146,6 +157,19 @@ function cdn({ distributionArn, cdnPolicyArns = [] }: PolicyScope): Statement[] 
         "cloudfront:GetResponseHeadersPolicy",
       ],
       Resource: [...cdnPolicyArns],
+    },
+  ];
+}
+
+function channelFunction({ channelFunctionArn }: PolicyScope): Statement[] {
+  if (channelFunctionArn === undefined) return [];
+  return [
+    // A refresh compares its code and settings. Changing them is an administrator's, as is making it.
+    {
+      Sid: "ReadChannelFunction",
+      Effect: "Allow",
+      Action: ["cloudfront:DescribeFunction", "cloudfront:GetFunction"],
+      Resource: [channelFunctionArn],
     },
   ];
 }

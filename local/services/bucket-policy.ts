@@ -52,7 +52,13 @@ export function bucketPolicy(bucket: string, publisher: string, pruner: string) 
         Effect: "Allow",
         Principal: "*",
         Action: ["s3:GetObject"],
-        Resource: ["images/*", `${keys.pointerPrefix}*`, keys.latest, keys.latestJson].map(objects),
+        // The pointers of channels too, whatever they are called: the stack may name one at any time.
+        Resource: [
+          "images/*",
+          ...["", "*/"].flatMap((at) =>
+            [`${keys.pointerPrefix}*`, keys.latest, keys.latestJson].map((key) => at + key),
+          ),
+        ].map(objects),
       },
     ],
   };

@@ -52,6 +52,10 @@ http {
       return 405;
     }
 
+    # Below a channel's name the images are everybody's: the same object, and the same copy in the cache. Which channels there are is the
+    # stack's to say at any time; one that is not there has no pointer that could send anybody here.
+    rewrite "^/[a-z][a-z0-9-]{0,30}(/images/.+)$" $1;
+
     proxy_http_version 1.1;
     proxy_connect_timeout 5s;
     proxy_pass_request_headers off;
@@ -85,13 +89,13 @@ http {
       proxy_pass ${originUrl}/${bucket}$uri;
     }
 
-    location ~ "^/pointer/[0-9]+\\.json$" {
+    location ~ "^(/[a-z][a-z0-9-]{0,30})?/pointer/[0-9]+\\.json$" {
       proxy_cache_valid 200 365d;
       proxy_cache_valid 403 404 5s;
       proxy_pass ${originUrl}/${bucket}$uri;
     }
 
-    location ~ "^/latest(\\.json)?$" {
+    location ~ "^(/[a-z][a-z0-9-]{0,30})?/latest(\\.json)?$" {
       proxy_cache_valid 200 ${latestTtlSeconds}s;
       proxy_cache_valid 403 404 5s;
       proxy_pass ${originUrl}/${bucket}$uri;

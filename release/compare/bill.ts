@@ -61,6 +61,15 @@ export async function billOf(
   return bill({ from, to: commit, needsBuild, wasLive }, before, after, now);
 }
 
+/** The same of a channel's hosts, who are few: one line; null: they keep what they have. */
+export function channelBill(
+  channel: string,
+  { commit, from, isLive, needsBuild }: Pick<Move, "commit" | "from" | "isLive" | "needsBuild">,
+): string | null {
+  if (isLive || commit === from) return null;
+  return `channel ${channel}: ${moveTitle({ from, to: commit, needsBuild })}`;
+}
+
 /** When hosts got a commit last; null: never, as far as the last moves tell. */
 async function lastLive(store: StoreReader, commit: string): Promise<Date | null> {
   const log = await readLog(store, movesLookedAt);
@@ -85,11 +94,19 @@ export function bill(move: PlannedMove, before: ImageFacts[], after: ImageFacts[
 }
 
 function title({ from, to, needsBuild, wasLive }: PlannedMove, after: ImageFacts[], now: Date): string {
-  const image = `image ${from === null ? "" : `${short(from)} → `}${short(to)}`;
   if (wasLive !== null) {
     const age = Math.floor((now.getTime() - Math.min(...after.map(published))) / dayMs);
-    return `rollback: ${image}, which was published ${days(age)} ago and went live last on ${wasLive.toISOString().slice(0, 10)}`;
+    return `rollback: ${imageText(from, to)}, which was published ${days(age)} ago and went live last on ${wasLive.toISOString().slice(0, 10)}`;
   }
+  return moveTitle({ from, to, needsBuild });
+}
+
+function imageText(from: string | null, to: string): string {
+  return `image ${from === null ? "" : `${short(from)} → `}${short(to)}`;
+}
+
+function moveTitle({ from, to, needsBuild }: Omit<PlannedMove, "wasLive">): string {
+  const image = imageText(from, to);
   return `${from === null ? "the first " : ""}${image}, ${needsBuild ? "which this update still has to build and to boot" : "which is built and booted"}`;
 }
 

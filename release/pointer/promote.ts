@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { fetchReason, UserError } from "../process/errors.js";
+import { channelUrl, inChannel, latestName } from "../store/channels.js";
 import { keys, type Architecture } from "../store/keys.js";
 import { agrees, latestText, moveText, parseLatest, readEntry, readHead, readPointer } from "./pointer.js";
 import { say, step } from "../process/progress.js";
@@ -14,6 +15,8 @@ export interface PromoteRequest {
   seq: number;
   /** The stack whose pointer it is, "<project>/<stack>"; undefined: whose it was. */
   stack?: string | undefined;
+  /** The channel whose pointer it is; undefined: everybody's. */
+  channel?: string | undefined;
   architectures: readonly Architecture[];
   /** Base URL of the CDN, without a slash at its end. */
   url: string;
@@ -21,6 +24,7 @@ export interface PromoteRequest {
 
 /** What `promote` prints. */
 export interface PromoteResult extends Pointer {
+  /** What its hosts poll below: of a channel with its name. */
   url: string;
 }
 
@@ -30,11 +34,13 @@ export interface PromoteResult extends Pointer {
  * @throws UserError where the image is not complete, or another update moved the pointer
  */
 export async function promote(
-  store: Store,
+  bucket: Store,
   request: PromoteRequest,
   context: Omit<ProofContext, "now">,
 ): Promise<PromoteResult> {
-  const { commit, seq, architectures, url } = request;
+  const { commit, seq, channel, architectures } = request;
+  const store = inChannel(bucket, channel);
+  const url = channelUrl(request.url, channel);
   const { problems, warnings, unproven } = await prove(store, commit, architectures, {
     ...context,
     now: new Date(),
@@ -47,8 +53,12 @@ export async function promote(
       throw new UserError(`${commit} cannot go live: ${problems.join("; ")}`);
     for (const problem of problems) say(`warning: the live image ${commit}: ${problem}`);
   }
+  if (channel !== undefined)
+    await step(`wait until ${url}/ serves its images`, () =>
+      waitForImages(store, { commit, architectures, url, everybody: request.url }),
+    );
   const entry = await claim(store, request);
-  say(`move ${entry.seq}: latest now names ${commit}, before ${entry.previous ?? "nothing"}`);
+  say(`move ${entry.seq}: ${latestName(channel)} now names ${commit}, before ${entry.previous ?? "nothing"}`);
   await settle(store);
   await step(`wait until ${url}/latest names it`, () => waitForCdn(store, url, entry));
   return { ...entry, url };
@@ -153,18 +163,50 @@ async function waitForCdn(store: Store, url: string, { seq, commit }: Pointer): 
   }
 }
 
+/**
+ * Waits until the CDN serves below a channel's URL the same images as below everybody's. Looked at before the move: hosts of the channel ask
+ * for them as soon as `latest` names one, and any error ends a host's process.
+ */
+async function waitForImages(
+  store: Store,
+  { commit, architectures, url, everybody }: Omit<PromoteRequest, "seq"> & { everybody: string },
+): Promise<void> {
+  const deadline = Date.now() + cdnTimeout;
+  for (const arch of architectures) {
+    const key = keys.diskSha256(commit, arch);
+    const stored = (await store.get(key))?.text;
+    for (;;) {
+      const seen = await readServed(`${url}/${key}`);
+      if (seen.text === stored) break;
+      cancellation.signal.throwIfAborted();
+      if (Date.now() > deadline)
+        throw new UserError(
+          `${url}/${key} still ${seen.text === null ? seen.description : "is another one than the store's"} after ${cdnTimeout / 1000} s, and hosts of the channel ask there: the CDN has to serve ${url}/images/ as it serves ${everybody}/images/ (docs/contract.md, "Channels"); one whose settings were just changed takes minutes: run pulumi up again`,
+        );
+      await sleep(cdnInterval, undefined, { signal: cancellation.signal });
+    }
+  }
+}
+
 /** What the CDN serves as `latest`; commit is null where that is no commit. The description goes into sentences. */
 export async function readServedLatest(url: string): Promise<{ commit: string | null; description: string }> {
+  const { text, description } = await readServed(`${url}/latest`);
+  if (text === null) return { commit: null, description };
+  const commit = parseLatest(text);
+  return {
+    commit,
+    description: commit === null ? "serves something that is no commit" : `names ${commit}`,
+  };
+}
+
+/** A small object as the CDN serves it; null: it does not, and the description says what it does. */
+async function readServed(address: string): Promise<{ text: string | null; description: string }> {
   try {
-    const answer = await fetch(`${url}/latest`, { signal: AbortSignal.timeout(requestTimeout) });
+    const answer = await fetch(address, { signal: AbortSignal.timeout(requestTimeout) });
     const text = await answer.text();
-    if (!answer.ok) return { commit: null, description: `answers ${answer.status}` };
-    const commit = parseLatest(text);
-    return {
-      commit,
-      description: commit === null ? "serves something that is no commit" : `names ${commit}`,
-    };
+    if (!answer.ok) return { text: null, description: `answers ${answer.status}` };
+    return { text, description: "is served" };
   } catch (error) {
-    return { commit: null, description: `cannot be reached (${fetchReason(error)})` };
+    return { text: null, description: `cannot be reached (${fetchReason(error)})` };
   }
 }

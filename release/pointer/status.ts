@@ -1,7 +1,8 @@
 import prettyBytes from "pretty-bytes";
-import { readEntry, readLog, readPointer } from "./pointer.js";
+import { readEntry, readLog, readPointer, type StoredPointer } from "./pointer.js";
 import { duration } from "../process/progress.js";
 import { readServedLatest } from "./promote.js";
+import { inChannel } from "../store/channels.js";
 import { architectures, keys, type Architecture } from "../store/keys.js";
 import { manifest, type Pointer } from "../store/records.js";
 import { getJson, type StoreReader } from "../store/store.js";
@@ -26,6 +27,16 @@ export interface Status {
   images: LiveImage[];
   /** The last moves, newest first. */
   history: Pointer[];
+  /** What some hosts get in place of it, where the bucket was asked; empty: no channel, or not known. */
+  channels: ChannelStatus[];
+}
+
+export interface ChannelStatus {
+  name: string;
+  /** What its `latest` names; null: nothing valid. */
+  latest: string | null;
+  /** ISO time since which it is live; null: edited by hand. */
+  since: string | null;
 }
 
 export interface LiveImage {
@@ -42,29 +53,43 @@ export interface LiveImage {
 
 export async function readStatus(
   store: StoreReader,
-  given: Pick<Status, "url" | "pinned">,
+  given: Pick<Status, "url" | "pinned"> & {
+    /** The channels that are told of besides, by name. */
+    channels?: readonly string[];
+  },
   calendar: RunnerCalendar,
 ): Promise<Status> {
-  const { url, pinned } = given;
+  const { url, pinned, channels = [] } = given;
   const [{ head, latest }, log, served] = await Promise.all([
     readPointer(store),
     readLog(store, historyLength),
     url === null ? null : readServedLatest(url),
   ]);
   const newest = log.slice(-historyLength).reverse();
-  const [history, images] = await Promise.all([
+  const [history, images, others] = await Promise.all([
     Promise.all(newest.map((seq) => readEntry(store, seq))),
     latest === null ? [] : readLiveImages(store, latest, calendar),
+    Promise.all(
+      channels.map(async (name) => {
+        const own = await readPointer(inChannel(store, name));
+        return { name, latest: own.latest, since: sinceOf(own) };
+      }),
+    ),
   ]);
   return {
     url,
     latest,
-    since: head !== null && head.commit === latest ? head.promotedAt : null,
+    since: sinceOf({ head, latest }),
     served: served?.commit ?? null,
     pinned,
     images,
     history: history.filter((entry) => entry !== null),
+    channels: others,
   };
+}
+
+function sinceOf({ head, latest }: Pick<StoredPointer, "head" | "latest">): string | null {
+  return head !== null && head.commit === latest ? head.promotedAt : null;
 }
 
 async function readLiveImages(
@@ -89,10 +114,11 @@ async function readLiveImages(
 
 /** The same for people. */
 export function statusText(status: Status, now: Date): string {
-  const { url, latest, since, served, pinned, images, history } = status;
-  const age = since === null ? "" : `, live since ${since} (${duration(now.getTime() - Date.parse(since))})`;
+  const { url, latest, since, served, pinned, images, history, channels } = status;
+  const age = (time: string | null) =>
+    time === null ? "" : `, live since ${time} (${duration(now.getTime() - Date.parse(time))})`;
   const lines = [
-    `latest   ${latest ?? "nothing promoted yet"}${age}`,
+    `latest   ${latest ?? "nothing promoted yet"}${age(since)}`,
     `pinned   ${pinnedText(pinned)}`,
     ...(url === null
       ? []
@@ -102,6 +128,9 @@ export function statusText(status: Status, now: Date): string {
         `${arch.padEnd(8)} runner ${runner}: ${usabilityText({ until: usableUntil === null ? null : new Date(usableUntil), because }, now)}`,
     ),
     ...images.map(({ arch, download }) => `${arch.padEnd(8)} hosts download ${downloadText(download)}`),
+    ...channels.map(
+      (own) => `channel ${own.name}: ${own.latest ?? "latest names no commit"}${age(own.since)}`,
+    ),
     ...(history.length === 0 ? [] : ["moves"]),
     ...history.map(({ seq, commit, promotedAt }) => `  ${String(seq).padStart(4)}  ${promotedAt}  ${commit}`),
   ];

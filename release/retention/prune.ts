@@ -1,6 +1,7 @@
 import { readEntry, readLog, readPointer } from "../pointer/pointer.js";
 import { say } from "../process/progress.js";
 import { cancellation } from "../process/run.js";
+import { channelsIn, inChannel } from "../store/channels.js";
 import { architectures, commitPattern, imageName, keys, type Architecture } from "../store/keys.js";
 import type { PruneRecord } from "../store/records.js";
 import { jsonText, type ListedObject, type PrunableStore, type StoreReader } from "../store/store.js";
@@ -8,8 +9,10 @@ import { hold, judge, type Named, type Retention, type StoredImage, type Verdict
 
 export interface PruneRequest {
   retention: Retention;
-  /** The commits that stacks are pinned to. */
+  /** The commits that stacks are pinned to, in channels too. */
   pinned: readonly string[];
+  /** The channels of stacks, beside those that the bucket shows by itself. */
+  channels?: readonly string[] | undefined;
   /** The commit that `image/` is named after. */
   newest: string;
   /** Of what the rule lets go, these alone are removed; undefined: all of it. */
@@ -24,6 +27,9 @@ export interface PrunePlan {
   objects: Map<string, ListedObject[]>;
 }
 
+/** A bucket whose images and channels can be listed. */
+type ListingStore = Pick<PrunableStore, "listObjects" | "folders"> & StoreReader;
+
 /** What `prune` prints. */
 export interface PruneResult {
   removed: string[];
@@ -32,12 +38,12 @@ export interface PruneResult {
 }
 
 export async function planPrune(
-  store: Pick<PrunableStore, "listObjects"> & StoreReader,
-  { retention, pinned, newest, now }: PruneRequest,
+  store: ListingStore,
+  { retention, now, ...naming }: PruneRequest,
 ): Promise<PrunePlan> {
   const [listed, named] = await Promise.all([
     store.listObjects(keys.imagesRoot),
-    readNamed(store, retention.moves, { pinned, newest }),
+    readNamed(store, retention.moves, naming),
   ]);
   const objects = new Map<string, ListedObject[]>();
   for (const object of listed) {
@@ -56,14 +62,14 @@ export async function planPrune(
 export async function prune(
   store: PrunableStore,
   { verdicts, objects }: PrunePlan,
-  { retention, pinned, newest, only, now }: PruneRequest,
+  { retention, only, now, ...naming }: PruneRequest,
 ): Promise<PruneResult> {
   const result: PruneResult = { removed: [], spared: [] };
   const going = verdicts.filter(({ image, stays }) => !stays && (only?.includes(image.commit) ?? true));
   for (const { image, why } of going) {
     cancellation.signal.throwIfAborted();
     const { commit } = image;
-    const held = hold(commit, await readNamed(store, retention.moves, { pinned, newest }));
+    const held = hold(commit, await readNamed(store, retention.moves, naming));
     if (held !== null) {
       say(`${commit} stays: it is ${held} meanwhile`);
       result.spared.push(commit);
@@ -97,16 +103,28 @@ export function removalOrder(commit: string, objects: readonly ListedObject[]): 
 }
 
 async function readNamed(
-  store: StoreReader,
+  store: ListingStore,
   moves: number,
-  { pinned, newest }: Pick<Named, "pinned" | "newest">,
+  { pinned, newest, channels = [] }: Pick<PruneRequest, "pinned" | "newest" | "channels">,
 ): Promise<Named> {
+  const names = [...new Set([...channels, ...(await channelsIn(store))])];
+  const [everybody, ...others] = await Promise.all(
+    [undefined, ...names].map((name) => readPointed(inChannel(store, name), moves)),
+  );
+  return {
+    ...everybody!,
+    pinned,
+    newest,
+    channels: others.map((own, index) => ({ ...own, channel: names[index]! })),
+  };
+}
+
+/** What one pointer and its last moves name. */
+async function readPointed(store: StoreReader, moves: number): Promise<Pick<Named, "live" | "moved">> {
   const [{ head, latest, latestJson }, log] = await Promise.all([readPointer(store), readLog(store, moves)]);
   const last = await Promise.all(log.slice(-moves).map((seq) => readEntry(store, seq)));
   return {
     live: [head?.commit, latest, latestJson?.commit].filter((commit) => typeof commit === "string"),
-    pinned,
-    newest,
     // The image before the oldest of them is where that move would be taken back to.
     moved: last.flatMap((entry) => (entry === null ? [] : [entry.commit, entry.previous ?? entry.commit])),
   };

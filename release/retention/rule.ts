@@ -24,6 +24,13 @@ export interface StoredImage {
   isProven: boolean;
 }
 
+/** The same as `live` and `moved`, of a channel's hosts. */
+export interface NamedInChannel {
+  channel: string;
+  live: readonly string[];
+  moved: readonly string[];
+}
+
 /** The commits that somebody names. */
 export interface Named {
   /** What hosts get, and what the newest move names, which may be on its way to them. */
@@ -34,6 +41,7 @@ export interface Named {
   newest: string;
   /** What the last moves name, as many as the retention says. */
   moved: readonly string[];
+  channels: readonly NamedInChannel[];
 }
 
 export interface Verdict {
@@ -74,11 +82,15 @@ export function judge(
 }
 
 /** Why an image stays whatever its age; null: nobody names it. */
-export function hold(commit: string, { live, pinned, newest, moved }: Named): string | null {
+export function hold(commit: string, { live, pinned, newest, moved, channels }: Named): string | null {
+  const naming = (how: "live" | "moved") => channels.find((own) => own[how].includes(commit))?.channel;
   if (live.includes(commit)) return "live";
+  if (naming("live") !== undefined) return `live in the channel ${naming("live")}`;
   if (pinned.includes(commit)) return "pinned";
   if (commit === newest) return "what image/ holds now";
   if (moved.includes(commit)) return "named by one of the last moves";
+  if (naming("moved") !== undefined)
+    return `named by one of the last moves of the channel ${naming("moved")}`;
   return null;
 }
 

@@ -1,5 +1,3 @@
-import { keys } from "./keys.js";
-
 /** HTTP headers that are stored with an object and reach the hosts through the CDN. Never a Content-Encoding. */
 export interface ObjectHeaders {
   ContentType: string;
@@ -11,7 +9,8 @@ const forEver = "max-age=31536000, immutable";
 
 /** The headers of the object at `key` (docs/contract.md). Only the pointer ever changes, so only it is short-lived. */
 export function objectHeaders(key: string): ObjectHeaders {
-  const mutable = key === keys.latest || key === keys.latestJson;
+  // Of a channel too: its name stands before it, in a folder of its own.
+  const mutable = /^([^/]+\/)?latest(\.json)?$/.test(key);
   return { ContentType: contentType(key), CacheControl: mutable ? oneMinute : forEver };
 }
 

@@ -124,6 +124,16 @@ export class S3Store implements PrunableStore {
       .sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
+  async folders(): Promise<string[]> {
+    const found: string[] = [];
+    await this.#explained(async () => {
+      const pages = paginateListObjectsV2({ client: this.#client }, { Bucket: this.#bucket, Delimiter: "/" });
+      for await (const { CommonPrefixes = [] } of pages)
+        found.push(...CommonPrefixes.map(({ Prefix = "" }) => Prefix.replace(/\/$/, "")));
+    });
+    return found;
+  }
+
   async remove(key: string): Promise<void> {
     await this.#explained(
       () => this.#client.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: key })),

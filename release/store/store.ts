@@ -62,6 +62,8 @@ export interface ListedObject {
 export interface PrunableStore extends Store {
   /** The objects under a prefix, in the order of their keys. */
   listObjects(prefix: string): Promise<ListedObject[]>;
+  /** The first parts of all keys that have more than one: "images" of "images/…". */
+  folders(): Promise<string[]>;
   /** Removes an object; one that is gone already is no error. */
   remove(key: string): Promise<void>;
 }

@@ -137,6 +137,27 @@ describe.sequential(
         expect(aws.checked.get(name)!["policy"]).not.toContain("cloudfront:");
     });
 
+    it("provisions for channels one function, their paths, and rights on their pointers, and for none nothing", async () => {
+      const { world, aws, github } = await production.another();
+      await world.up();
+      const [made, known] = [aws.changes.length, github.changes.length];
+      await world.setConfig("channels", { canary: { promote: "after 24h" }, lab: {} });
+      await world.up();
+      const changes = [...aws.changes.slice(made), ...github.changes.slice(known)];
+      expect(changes.map(({ verb, name }) => `${verb} ${name}`).sort()).toEqual([
+        "create cdn-channel-images",
+        "create repository-variable-channels",
+        "update cdn-distribution",
+        "update ci-deploy-policy",
+        "update ci-preview-policy",
+        "update ci-prune-policy",
+        "update images-policy",
+      ]);
+      for (const name of ["ci-deploy-policy", "images-policy"])
+        expect(aws.checked.get(name)!["policy"]).toContain("/lab/pointer/*");
+      expect(github.checked.get("repository-variable-channels")!["value"]).toBe("canary lab");
+    });
+
     it("sets it up without a domain too, and finds nothing to do when asked again before the first image", async () => {
       for (const key of ["domain", "zone"]) await laptop.setConfig(key, undefined);
       const { outputs } = await laptop.up();

@@ -200,7 +200,7 @@ export class World {
     const document = parseDocument(await readFile(path.join(this.root, this.stackFile), "utf8"));
     const place = ["config", `runner-images:${key}`];
     if (value === undefined) document.deleteIn(place);
-    else document.setIn(place, value);
+    else document.setIn(place, document.createNode(value));
     await this.write(this.stackFile, document.toString({ lineWidth: 0 }));
     await this.commit(`set ${key}`);
   }

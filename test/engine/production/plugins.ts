@@ -61,6 +61,11 @@ export function aws(cdn: string): Plugin {
         }),
         replaces: ["name"],
       },
+      "aws:cloudfront/function:Function": {
+        id: (_, name) => `${name}-a1b2c3d`,
+        outputs: (_, name) => ({ name: `${name}-a1b2c3d`, arn: cloudfront(`function/${name}-a1b2c3d`) }),
+        replaces: ["name"],
+      },
       "aws:cloudfront/distribution:Distribution": {
         id: () => "E2DISTRIBUTION",
         outputs: () => ({

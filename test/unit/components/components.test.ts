@@ -31,6 +31,14 @@ beforeAll(async () => {
     architectures: ["x86_64", "aarch64"],
     store,
   });
+  new LatestPointer("canary/latest", {
+    commit,
+    seq: 3,
+    stack: "images/prod",
+    channel: "canary",
+    architectures: ["x86_64", "aarch64"],
+    store,
+  });
   await recording.flush();
   resources = recording.resources;
 });
@@ -79,12 +87,20 @@ describe("LatestPointer", () => {
     });
     expect(inputs).not.toHaveProperty("triggers");
   });
+
+  it("is told the channel whose pointer it is", () => {
+    expect(command("canary/latest").environment).toEqual({
+      ...(command("latest").environment as object),
+      SEQ: "3",
+      IMAGES_CHANNEL: "canary",
+    });
+  });
 });
 
 describe("every release command", () => {
   it("has no delete and no update, so that replacing it keeps what it published", () => {
     const commands = resources.filter((r) => r.type === "command:local:Command");
-    expect(commands).toHaveLength(3);
+    expect(commands).toHaveLength(4);
     for (const { inputs } of commands) {
       expect(inputs).not.toHaveProperty("delete");
       expect(inputs).not.toHaveProperty("update");

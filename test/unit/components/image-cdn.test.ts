@@ -1,5 +1,6 @@
+import { runInNewContext } from "node:vm";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { ImageCdnArgs } from "../../../components/image-cdn.js";
+import { channelImagesFunction, type ImageCdnArgs } from "../../../components/image-cdn.js";
 import { inputsOf, optionsProbe, recordResources, type Recorded } from "./recorder.js";
 
 const originDomain = "acme-runner-images.s3.eu-central-1.amazonaws.com";
@@ -278,3 +279,61 @@ function behaviors(): Record<string, unknown>[] {
   const { orderedCacheBehaviors, defaultCacheBehavior } = distribution();
   return [...(orderedCacheBehaviors as []), defaultCacheBehavior as Record<string, unknown>];
 }
+
+describe("ImageCdn with channels", () => {
+  const pattern = ({ pathPattern }: Record<string, unknown>) => pathPattern as string;
+  const ordered = () => distribution()["orderedCacheBehaviors"] as Record<string, unknown>[];
+
+  beforeAll(async () => {
+    made = await make({ channels: ["canary", "lab"] });
+  });
+
+  it("keeps a channel's log and images for a year, and its latest like everybody's", () => {
+    const immutable = ordered()[0]!["cachePolicyId"];
+    expect(ordered().map(pattern)).toEqual([
+      "images/*",
+      "pointer/*",
+      "canary/pointer/*",
+      "lab/pointer/*",
+      "canary/images/*",
+      "lab/images/*",
+    ]);
+    for (const behavior of ordered()) expect(behavior["cachePolicyId"]).toBe(immutable);
+  });
+
+  it("runs one function, for the images of channels alone", () => {
+    expect(names().filter((name) => name.includes("channel"))).toEqual(["cdn-channel-images"]);
+    const running = ordered().filter(({ functionAssociations }) => functionAssociations !== undefined);
+    expect(running.map(pattern)).toEqual(["canary/images/*", "lab/images/*"]);
+    for (const { functionAssociations } of running)
+      expect(functionAssociations).toMatchObject([{ eventType: "viewer-request" }]);
+    expect(distribution()["defaultCacheBehavior"]).not.toHaveProperty("functionAssociations");
+    expect(inputsOf(made.resources, "aws:cloudfront/function:Function", "cdn-channel-images")).toMatchObject({
+      runtime: "cloudfront-js-2.0",
+      code: channelImagesFunction,
+    });
+  });
+
+  it.each([
+    ["/canary/images/0123/ubuntu-x86_64.qcow2.zst", "/images/0123/ubuntu-x86_64.qcow2.zst"],
+    ["/lab/images/", "/images/"],
+    ["/lab/images/images/x", "/images/images/x"],
+  ])("finds %s at %s", (asked, found) => {
+    // As CloudFront runs it: a script whose handler gets the event.
+    const handler = runInNewContext(`${channelImagesFunction}; handler`) as (event: object) => object;
+    expect(handler({ request: { uri: asked, method: "GET", headers: {} } })).toEqual({
+      uri: found,
+      method: "GET",
+      headers: {},
+    });
+  });
+
+  it("has none of it where there is no channel", async () => {
+    made = await make({ channels: [] });
+    const none = [names(), distribution()];
+    made = await make({});
+    expect([names(), distribution()]).toEqual(none);
+    expect(names().filter((name) => name.includes("channel"))).toEqual([]);
+    expect(ordered().map(pattern)).toEqual(["images/*", "pointer/*"]);
+  });
+});

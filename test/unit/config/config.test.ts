@@ -70,6 +70,89 @@ describe("the stack's configuration", () => {
       expect(description, key).not.toBe("");
   });
 
+  it.each<[string, string, unknown]>([
+    ["no channels", "{}", []],
+    [
+      "a channel with all it can have",
+      `{"canary": {"follows": "newest", "promote": "after 24h", "latest": "${commit}"}}`,
+      [{ name: "canary", pinned: commit, promote: { kind: "after", ms: 86_400_000, text: "24h" } }],
+    ],
+    [
+      "several, one of which everybody waits for",
+      '{"canary": {"promote": "by merge"}, "lab-2": {}}',
+      [
+        { name: "canary", pinned: undefined, promote: { kind: "by merge" } },
+        { name: "lab-2", pinned: undefined, promote: undefined },
+      ],
+    ],
+  ])("reads %s", (_, text, channels) => {
+    expect(parse({ channels: text }).channels).toEqual(channels);
+  });
+
+  it.each<[string, string, string]>([
+    [
+      "text",
+      "canary",
+      'channels must be a map like {canary: {follows: newest, promote: after 24h}}, but it is "canary"; edit the stack\'s file',
+    ],
+    ["a list", '["canary"]', "channels must be a map like"],
+    [
+      "a channel that is text",
+      '{"canary": "newest"}',
+      "channels.canary must be a map like {follows: newest, promote: after 24h}; edit",
+    ],
+    [
+      "a channel that follows itself",
+      '{"canary": {"follows": "canary"}}',
+      'channels.canary.follows may only be newest: a channel gets what was built last, and follows no channel, nor itself, but it is "canary"; set it: pulumi config set --path channels.canary.follows newest, or remove it: pulumi config rm --path channels.canary.follows',
+    ],
+    [
+      "a channel that follows another",
+      '{"a": {}, "b": {"follows": "a"}}',
+      "channels.b.follows may only be newest",
+    ],
+    [
+      "a time without a unit",
+      '{"canary": {"promote": "after 24"}}',
+      'channels.canary.promote must be "after <number><s, m, h or d>", like "after 24h" (at most 90d), or "by merge", but it is "after 24"; set it: pulumi config set --path channels.canary.promote \'after 24h\'',
+    ],
+    ["a time that is a number", '{"canary": {"promote": 24}}', "channels.canary.promote must be"],
+    ["no time at all", '{"canary": {"promote": "after 0s"}}', "channels.canary.promote must be"],
+    [
+      "a short commit",
+      '{"canary": {"latest": "0123456"}}',
+      'channels.canary.latest must be 40 lowercase hex characters: the full hash of a published commit, but it is "0123456"; set it: pulumi config set --path channels.canary.latest <commit>',
+    ],
+    [
+      "a setting that there is none of",
+      '{"canary": {"pin": "x"}}',
+      'channels.canary holds "pin", which is none of follows, promote, latest; edit the stack\'s file',
+    ],
+    [
+      "two that everybody waits for",
+      '{"a": {"promote": "after 1h"}, "b": {"promote": "by merge"}}',
+      "channels.b.promote is the second channel that says when everybody gets its images: one of them has to",
+    ],
+    ...["images", "pointer", "pruned", "latest", "newest", "moves", "index"].map(
+      (name): [string, string, string] => [
+        `the name ${name}`,
+        JSON.stringify({ [name]: {} }),
+        `channels.${name} is called like something else below the CDN's URL, or may come to be: choose another name; edit the stack's file, or: pulumi config rm --path channels.${name}`,
+      ],
+    ),
+    ...["", "Canary", "2nd", "a/b", "latest.json", "feed.atom", "..", "a b", "a".repeat(32), "\u202e"].map(
+      (name): [string, string, string] => [
+        `the name ${JSON.stringify(name)}`,
+        `{${JSON.stringify(name)}: {}}`,
+        "is no name of a channel: a lowercase letter, then at most 30 lowercase letters, digits and hyphens",
+      ],
+    ),
+  ])("refuses, of channels, %s", (_, text, message) => {
+    const line = refusal({ channels: text });
+    expect(line).toContain(message);
+    expect(line).toMatch(/^config runner-images:channels[^\n\u202e]*$/);
+  });
+
   it("believes whom it is told, the local platform's own key, or nobody", () => {
     const workflow = "https://github.com/acme/images/.github/workflows/deploy.yml@refs/heads/main";
     const key = keySigner(generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey);

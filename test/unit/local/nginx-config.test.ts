@@ -36,7 +36,10 @@ describe("the CDN's configuration", () => {
   });
 
   it("keeps the pointer for the given time, and a missing object for 5 seconds", () => {
-    const latest = location(nginxConfig({ ...settings, latestTtlSeconds: 1 }), "^/latest(\\.json)?$");
+    const latest = location(
+      nginxConfig({ ...settings, latestTtlSeconds: 1 }),
+      "^(/[a-z][a-z0-9-]{0,30})?/latest(\\.json)?$",
+    );
     expect(latest).toContain("proxy_cache_valid 200 1s;");
     expect(latest).toContain("proxy_cache_valid 403 404 5s;");
   });
@@ -45,6 +48,9 @@ describe("the CDN's configuration", () => {
     "/latest",
     "/latest.json",
     "/pointer/00000001.json",
+    "/canary/latest",
+    "/canary/latest.json",
+    "/early-2/pointer/00000001.json",
     `/images/${"a".repeat(40)}/ubuntu-x86_64.qcow2.zst`,
     `/images/${"a".repeat(40)}/ubuntu-aarch64.boot.json`,
   ])("serves %s", (path) => {
@@ -63,8 +69,24 @@ describe("the CDN's configuration", () => {
     `/images/${"a".repeat(40)}/a b`,
     `/images/${"A".repeat(40)}/x`,
     "/pointer/x.json",
+    "/Canary/latest",
+    "/2nd/latest",
+    "/canary/early/latest",
+    "/canary/pruned/x.json",
+    `/canary/${"a".repeat(40)}/x`,
   ])("does not ask the origin for %s", (path) => {
     expect(patterns(config).some((pattern) => pattern.test(path))).toBe(false);
+  });
+
+  it.each([
+    ["/canary/images/x", "/images/x"],
+    ["/images/x", "/images/x"],
+    ["/canary/latest", "/canary/latest"],
+    ["/canary/early/images/x", "/canary/early/images/x"],
+    ["/Canary/images/x", "/Canary/images/x"],
+  ])("takes a channel's name off images, and off nothing else: %s is %s", (asked, found) => {
+    const [, pattern] = /rewrite "(.*)" \$1;/.exec(config)!;
+    expect(asked.replace(new RegExp(pattern!), "$1")).toBe(found);
   });
 
   it("sets each header on the server's level, because inner levels would replace them all", () => {

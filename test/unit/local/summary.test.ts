@@ -32,6 +32,7 @@ const now = new Date("2026-11-24T00:00:00Z");
 const summary = {
   latest,
   pinned: "",
+  channels: {},
   url: "http://127.0.0.1:20002",
   images: [{ manifest, usability: { until: null, because: "nothing newer is known" } }],
   steps: [{ name: "set-up", ms: 250 }],

@@ -82,6 +82,7 @@ describe.each([
         `arn:aws:kms:${scope.region}:${scope.account}:key/*`,
         `arn:aws:s3:::${scope.bucket}/images/*`,
         `arn:aws:s3:::${scope.bucket}/pointer/*`,
+        `arn:aws:s3:::${scope.bucket}/canary/pointer/*`,
         ...objectsOfState(document === preview ? ["state"] : ["state", "locks", "history", "backups"]),
       ].sort(),
     );
@@ -117,6 +118,7 @@ describe.each([
     const bare: PolicyScope = {
       ...scope,
       cdnPolicyArns: undefined,
+      channelFunctionArn: undefined,
       zone: undefined,
       certificateArn: undefined,
     };
@@ -126,6 +128,29 @@ describe.each([
     expect([...services(policy(bare))].sort()).toEqual(["iam", "kms", "s3"]);
     expect([...services(policy(scope))].sort()).toEqual(["acm", "cloudfront", "iam", "kms", "route53", "s3"]);
     expect(sidsOf(policy({ ...bare, cdnPolicyArns: [] }))).toEqual(sidsOf(policy(bare)));
+  });
+});
+
+describe("a stack without channels", () => {
+  const without = { ...scope, channels: undefined, channelFunctionArn: undefined };
+  it.each([
+    ["preview", previewPolicy(without), preview],
+    ["deploy", deployPolicy(without), deploy],
+    ["prune", prunePolicy(without), prunePolicy(scope)],
+    [
+      "bucket",
+      bucketPolicy({ ...without, pruneRoleArn: "arn" }),
+      bucketPolicy({ ...scope, pruneRoleArn: "arn" }),
+    ],
+  ])("has in its policy %s the same, but for what is about channels", (_, bare, whole) => {
+    const text = (policy: PolicyDocument) =>
+      policy.Statement.filter(({ Sid }) => Sid !== "ReadChannelFunction").map((statement) => ({
+        ...statement,
+        Resource: statement.Resource?.filter((resource) => !resource.includes("/canary/")),
+      }));
+    expect(JSON.stringify(bare)).not.toContain("canary");
+    expect(text(bare)).toEqual(text(whole));
+    expect(JSON.stringify(whole)).toContain("/canary/pointer/*");
   });
 });
 

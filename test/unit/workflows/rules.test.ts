@@ -88,6 +88,12 @@ describe("the locks for which an update was refused", () => {
       [lock(1)],
       [state(1, "completed", { workflow: ".github/workflows/deploy.yml@refs/heads/main" })],
     ],
+    [
+      "an ended run of channels.yml",
+      true,
+      [lock(1)],
+      [state(1, "completed", { workflow: ".github/workflows/channels.yml" })],
+    ],
     ["two ended ones", true, [lock(1), lock(2)], [state(1, "completed"), state(2, "completed")]],
     ["an earlier attempt of this run", true, [lock(1, 1)], [state(1, "completed", { attempt: 1 })]],
     ["this very attempt", false, [lock(1, 2)], [state(1, "in_progress", { attempt: 2 })]],

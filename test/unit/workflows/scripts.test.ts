@@ -8,9 +8,11 @@ import path from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readStages, type Boot, type Build } from "../../../.github/scripts/build-plan.js";
+import { everybodysPointer } from "../../../.github/scripts/upkeep.js";
 import { checkout } from "../../../local/paths.js";
 import { findBuilt } from "../../../release/build/build.js";
 import { findBootRecord } from "../../../release/boot/hand-over.js";
+import { runnerReleasesFile } from "../../../release/pointer/runner-releases.js";
 import { keys, type Architecture } from "../../../release/store/keys.js";
 import { jsonText } from "../../../release/store/store.js";
 import { bootRecordOf, factsOf, imageObjects } from "../release/memory-store.js";
@@ -480,6 +482,14 @@ describe("plan.ts", () => {
     },
   );
 
+  it("moves a channel that is stopped by its pin before what is to be built", { timeout }, async () => {
+    const pin = `  runner-images:channels: {canary: {latest: ${"a".repeat(40)}}}\n`;
+    expect((await plan(() => ({}), pin)).move).toBe("true");
+    await rm(path.join(folder, "checkout"), { recursive: true });
+    await rm(path.join(folder, "output"));
+    expect((await plan(() => ({}), "  runner-images:channels: {canary: {}}\n")).move).toBe("false");
+  });
+
   it("has booted, not built, what an earlier run published alone", { timeout }, async () => {
     const { commit, builds, boots, move, summary } = await plan((commit) => ({
       ...published(commit, "x86_64"),
@@ -519,6 +529,92 @@ describe("plan.ts", () => {
     expect(await stage(withRecord(jsonText(other)))).toBe("published");
     expect(await readStages("http://127.0.0.1:1", commit, ["x86_64"])).toEqual(new Map([["x86_64", "none"]]));
     expect(await readStages("", commit, ["x86_64"])).toEqual(new Map([["x86_64", "none"]]));
+  });
+});
+
+/** A pointer as it is after its first move, then, below a channel's name where it is one. */
+function pointed(commit: string, promotedAt: string, below = ""): Record<string, string> {
+  const entry = jsonText({ seq: 1, commit, previous: null, promotedAt });
+  return {
+    [below + keys.latest]: `${commit}\n`,
+    [below + keys.latestJson]: entry,
+    [below + keys.pointer(1)]: entry,
+  };
+}
+const longAgo = "2026-01-01T00:00:00.000Z";
+const before = "b".repeat(40);
+const withCanary = `${productionSettings}  runner-images:channels: {canary: {promote: after 24h}}\n`;
+
+describe("channels.ts", () => {
+  const look = async (
+    settings: string,
+    objects: (commit: string) => Record<string, string>,
+  ): Promise<{ due: string | undefined; summary: string; commit: string; asked: string[] }> => {
+    const { root, commit } = await makeCheckout(settings);
+    const cdn = await serve(objects(commit));
+    const { exitCode, output, said, summary } = await run("channels.ts", "", { IMAGES_URL: cdn.url }, root);
+    cdn.close();
+    expect(exitCode, said).toBe(0);
+    return { commit, summary, asked: cdn.asked, due: outputs(output)["due"] };
+  };
+
+  it("has the stack updated where an image was in the channel for its time", { timeout }, async () => {
+    const { due, summary, commit } = await look(withCanary, (commit) => ({
+      ...pointed(before, longAgo),
+      ...pointed(commit, longAgo, "canary/"),
+    }));
+    expect(due).toBe("true");
+    expect(summary).toContain(`${commit} was in the channel canary for its time, and everybody gets it`);
+  });
+
+  it.each<[string, string, (commit: string) => Record<string, string>, RegExp]>([
+    [
+      "its time is not up",
+      withCanary,
+      (commit) => ({
+        ...pointed(before, longAgo),
+        ...pointed(commit, new Date().toISOString(), "canary/"),
+      }),
+      /goes to them at \d{4}-/,
+    ],
+    [
+      "everybody has it",
+      withCanary,
+      (commit) => ({ ...pointed(commit, longAgo), ...pointed(commit, longAgo, "canary/") }),
+      /the newest image/,
+    ],
+    ["the channel has another", withCanary, () => pointed(before, longAgo), /which it has not yet/],
+    [
+      "the channel is pinned",
+      withCanary.replace("24h", `24h, latest: ${before}`),
+      (commit) => ({ ...pointed(before, longAgo), ...pointed(commit, longAgo, "canary/") }),
+      /pinned to b{40}/,
+    ],
+    [
+      "everybody is pinned",
+      `${withCanary}  runner-images:latest: ${before}\n`,
+      (commit) => ({ ...pointed(before, longAgo), ...pointed(commit, longAgo, "canary/") }),
+      /everybody is pinned to b{40}/,
+    ],
+    ["nothing was promoted yet", withCanary, () => ({}), /nothing was promoted yet/],
+    ["there is no channel to wait for", productionSettings, () => ({}), /waits for no channel/],
+  ])("has nothing done where %s, and says so", { timeout }, async (_, settings, objects, why) => {
+    const { due, summary } = await look(settings, objects);
+    expect(due).toBe("false");
+    expect(summary).toMatch(why);
+  });
+
+  it("fails in one line where the CDN cannot be asked, and hands over nothing", { timeout }, async () => {
+    const { root } = await makeCheckout(withCanary);
+    const { exitCode, said, output } = await run(
+      "channels.ts",
+      "",
+      { IMAGES_URL: "http://127.0.0.1:1" },
+      root,
+    );
+    expect(exitCode).toBe(1);
+    expect(said).toMatch(/127\.0\.0\.1:1\/\S+ cannot be reached/);
+    expect(output).not.toContain("due");
   });
 });
 
@@ -599,13 +695,13 @@ async function gitHub() {
 /** What a script asks of the image bucket, answered for one that holds the disks of these ages in days, and no pointer. */
 async function serveBucket(disks: Record<string, number>) {
   const server = createServer((request, response) => {
-    const prefix = new URL(request.url!, "http://s3").searchParams.get("prefix");
-    const found = Object.entries(disks).filter(([key]) => key.startsWith(prefix ?? ""));
+    const asked = new URL(request.url!, "http://s3").searchParams;
+    const found = Object.entries(disks).filter(([key]) => key.startsWith(asked.get("prefix") ?? ""));
     const contents = found.map(([key, days]) => {
       const at = new Date(Date.now() - days * 24 * 60 * 60 * 1000).toISOString();
       return `<Contents><Key>${key}</Key><Size>5000000</Size><LastModified>${at}</LastModified></Contents>`;
     });
-    if (prefix === null) response.writeHead(404).end("<Error><Code>NoSuchKey</Code></Error>");
+    if (!asked.has("list-type")) response.writeHead(404).end("<Error><Code>NoSuchKey</Code></Error>");
     else response.end(`<ListBucketResult>${contents.join("")}</ListBucketResult>`);
   });
   server.listen(0, "127.0.0.1");
@@ -873,6 +969,22 @@ describe("drift.ts", () => {
     expect(output).toMatch(/^report<<(\S+)\n\n\1\n$/);
     expect(exitCode).toBe(0);
     expect(summary).toContain("All is as `main` says");
+  });
+
+  it("tells an image that is due in a channel as that, and not as drift", { timeout }, async () => {
+    const { root, commit } = await makeCheckout(withCanary);
+    await mkdir(path.join(root, "pins"));
+    await copyFile(path.join(checkout, runnerReleasesFile), path.join(root, runnerReleasesFile));
+    const cdn = await serve({ ...pointed(before, longAgo), ...pointed(commit, longAgo, "canary/") });
+    const bucket = await serveBucket({});
+    const env = { IMAGES_URL: cdn.url, ...bucket.env };
+    const { ran, output, said } = await run("drift.ts", "exit 0", env, root);
+    cdn.close();
+    bucket.close();
+    expect(output, said).toContain(
+      `- ${commit} was in the channel canary for its time, and everybody gets it: gh workflow run channels.yml`,
+    );
+    expect(ran).toContain(` --exclude ${everybodysPointer} `);
   });
 
   it("counts the images that can be removed", { timeout }, async () => {

@@ -88,13 +88,17 @@ describe("the workflows", () => {
   it("are these", () => {
     const called = ["build-image.yml", "update.yml"];
     expect(names).toEqual(
-      [...called, "deploy.yml", "drift.yml", "prune.yml", "pull-request.yml", "upkeep.yml"].sort(),
+      [
+        ...called,
+        ...["channels.yml", "deploy.yml", "drift.yml", "prune.yml", "pull-request.yml", "upkeep.yml"],
+      ].sort(),
     );
     for (const name of called) expect(Object.keys(workflows[name]!.on)).toEqual(["workflow_call"]);
   });
 
   it("call only workflows of their own commit, give them what they ask for, and no secrets", () => {
     expect(calls.map(({ where, job }) => [where, job.uses])).toEqual([
+      ["channels.yml, job deploy", "./.github/workflows/update.yml"],
       ["deploy.yml, job move", "./.github/workflows/update.yml"],
       ["deploy.yml, job build", "./.github/workflows/build-image.yml"],
       ["deploy.yml, job publish", "./.github/workflows/update.yml"],
@@ -113,6 +117,7 @@ describe("the workflows", () => {
   it("start only on what cannot bring a stranger's code and our rights together", () => {
     expect(Object.fromEntries(names.map((name) => [name, Object.keys(workflows[name]!.on)]))).toEqual({
       "build-image.yml": ["workflow_call"],
+      "channels.yml": ["schedule", "workflow_dispatch"],
       "deploy.yml": ["push", "workflow_dispatch"],
       "drift.yml": ["schedule", "workflow_dispatch"],
       "prune.yml": ["workflow_dispatch"],
@@ -158,6 +163,8 @@ describe("the workflows", () => {
     const update = { actions: "read", contents: "read", "id-token": "write" };
     expect(Object.fromEntries(jobs.map(({ where, job }) => [where, job.permissions]))).toEqual({
       "build-image.yml, job build": { contents: "read" },
+      "channels.yml, job look": { contents: "read" },
+      "channels.yml, job deploy": update,
       "deploy.yml, job not-set-up": {},
       "deploy.yml, job plan": { contents: "read" },
       "deploy.yml, job move": update,
@@ -329,6 +336,27 @@ describe("the workflows", () => {
       }
     }
     expect(found).toBeGreaterThan(15);
+  });
+});
+
+describe("channels.yml", () => {
+  const { on, concurrency, jobs: own } = workflows["channels.yml"]!;
+
+  it("looks several times a day, one run at a time, and costs nothing where there is no channel", () => {
+    expect((on["schedule"] as unknown as { cron: string }[])[0]!.cron).toMatch(/^\d+ \*\/\d /);
+    expect(concurrency).toEqual({ group: "channels", "cancel-in-progress": false });
+    for (const condition of ["vars.CHANNELS != ''", "github.ref == 'refs/heads/main'", "[bot]'"])
+      expect(own["look"]!.if).toContain(condition);
+  });
+
+  it("updates the stack where something is due and nowhere else, as deploy.yml's last job does", () => {
+    expect(own["deploy"]!.if).toBe("needs.look.outputs.due == 'true'");
+    expect(own["look"]!.outputs).toEqual({ due: "${{ steps.look.outputs.due }}" });
+    const { deploy } = workflows["deploy.yml"]!.jobs as Record<"deploy", Job>;
+    expect(own["deploy"]!.permissions).toEqual(deploy.permissions);
+    // As deploy.ts looks for it, where it left a lock.
+    expect(own["deploy"]!.name).toBe("deploy");
+    expect(own["deploy"]!.with).toEqual({ job: "deploy" });
   });
 });
 

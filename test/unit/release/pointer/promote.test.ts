@@ -1,10 +1,10 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { keys } from "../../../../release/store/keys.js";
 import { agrees, nextSeq, readPointer } from "../../../../release/pointer/pointer.js";
 import { claim, promote, settle } from "../../../../release/pointer/promote.js";
-import { planMove } from "../../../../release/pointer/plan.js";
+import { planMoves } from "../../../../release/pointer/plan.js";
 import { calendarOf } from "../../../../release/pointer/runner-releases.js";
 import type { Pointer } from "../../../../release/store/records.js";
 import { MemoryStore, publishInto } from "../memory-store.js";
@@ -153,6 +153,49 @@ describe("a move of the pointer", () => {
       expect(await promote(store, request(a, 1), context)).toMatchObject({ seq: 1, commit: a });
     });
 
+    describe("in a channel", () => {
+      const inCanary = (commit: string, seq: number) => ({ ...request(commit, seq), channel: "canary" });
+      const imageKey = `canary/${keys.diskSha256(a, "x86_64")}`;
+      /** What the CDN answers, by path; anything else is not there. */
+      let answers: Record<string, () => string>;
+      beforeEach(() => {
+        server.removeAllListeners("request");
+        server.on("request", (asked: IncomingMessage, response: ServerResponse) => {
+          const answer = answers[asked.url!.slice(1)]?.();
+          response.writeHead(answer === undefined ? 404 : 200).end(answer);
+        });
+      });
+
+      it("moves that pointer alone, and waits until the CDN serves it and its images below the channel's name", async () => {
+        answers = {
+          [imageKey]: () => store.objects.get(keys.diskSha256(a, "x86_64"))!,
+          "canary/latest": () => store.objects.get("canary/latest") ?? "",
+        };
+        const result = await promote(store, inCanary(a, 1), context);
+        expect(result).toMatchObject({ seq: 1, commit: a, url: `${url}/canary` });
+        expect(await readPointer(store)).toEqual({ head: null, latestJson: null, latest: null });
+        expect(store.objects.get("canary/latest")).toBe(`${a}\n`);
+      });
+
+      it.each<[string, Record<string, () => string>, RegExp]>([
+        ["serves none of its images", {}, /\.sha256 still answers 404 after 150 s, and hosts/],
+        [
+          "serves other ones",
+          { [imageKey]: () => `${"0".repeat(64)}\n` },
+          /\.sha256 still is another one than the store's after 150 s, and hosts/,
+        ],
+      ])("is refused, with nothing written, where the CDN %s there", async (_, given, message) => {
+        answers = given;
+        const before = new Map(store.objects);
+        // A clock on which a minute passes each time somebody looks.
+        let clock = Date.now();
+        vi.spyOn(Date, "now").mockImplementation(() => (clock += 60_000));
+        await expect(promote(store, inCanary(a, 1), context)).rejects.toThrow(message);
+        vi.restoreAllMocks();
+        expect(store.objects).toEqual(before);
+      });
+    });
+
     it("is repeated where its image is live, whatever is wrong with it by now", async () => {
       served = () => `${a}\n`;
       const first = await promote(store, request(a, 1), context);
@@ -181,15 +224,15 @@ describe("a move of the pointer", () => {
     const store = new MemoryStore();
     publishInto(store, a, "x86_64");
     const plan = (stack: string) =>
-      planMove(store, {
+      planMoves(store, {
         ...{ newest: a, pinned: undefined, stack },
         ...{ architectures: ["x86_64"], calendar: calendarOf([]), trust: null },
       });
     // Nobody's, and so anybody's.
     await move(store, 1, a);
-    expect(await plan("images/other")).toMatchObject({ isLive: true, seq: 1 });
+    expect(await plan("images/other")).toMatchObject({ latest: { isLive: true, seq: 1 } });
     await move(store, 2, a, "images/prod");
-    expect(await plan("images/prod")).toMatchObject({ isLive: true, seq: 2 });
+    expect(await plan("images/prod")).toMatchObject({ latest: { isLive: true, seq: 2 } });
     await expect(plan("images/other")).rejects.toThrow(
       /^bucket "memory" is another stack's, whose newest is move 2 to a{40} \(stack images\/prod, .*\), and this is images\/other: .* --commit a{40} --stack images\/other$/,
     );

@@ -36,6 +36,7 @@ describe("the status", () => {
       pinned: "",
       images: [],
       history: [],
+      channels: [],
     });
     expect(statusText(status, new Date())).toContain("nothing promoted yet");
   });

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { claim, settle } from "../../../../release/pointer/promote.js";
 import { planPrune, prune, removalOrder, type PruneRequest } from "../../../../release/retention/prune.js";
+import { inChannel } from "../../../../release/store/channels.js";
 import { keys } from "../../../../release/store/keys.js";
 import { pruneRecord } from "../../../../release/store/records.js";
 import { parseJson, type ListedObject, type PrunableStore } from "../../../../release/store/store.js";
@@ -16,6 +17,11 @@ class PrunableMemoryStore extends MemoryStore implements PrunableStore {
   readonly modified = new Map<string, Date>();
   /** Asked before each removal. */
   beforeRemoval: (key: string) => Promise<void> | void = () => undefined;
+
+  folders(): Promise<string[]> {
+    const first = [...this.objects.keys()].flatMap((key) => (key.includes("/") ? key.split("/", 1) : []));
+    return Promise.resolve([...new Set(first)].sort());
+  }
 
   listObjects(prefix: string): Promise<ListedObject[]> {
     const found = [...this.objects].filter(([key]) => key.startsWith(prefix)).sort();
@@ -38,10 +44,11 @@ class PrunableMemoryStore extends MemoryStore implements PrunableStore {
     }
   }
 
-  async move(commit: string): Promise<void> {
-    const newest = [...this.objects.keys()].filter((key) => key.startsWith(keys.pointerPrefix)).length;
-    await claim(this, { commit, seq: newest + 1 });
-    await settle(this);
+  async move(commit: string, channel?: string): Promise<void> {
+    const own = inChannel(this, channel);
+    const newest = (await own.list(keys.pointerPrefix)).length;
+    await claim(own, { commit, seq: newest + 1 });
+    await settle(own);
   }
 
   images(): string[] {
@@ -144,6 +151,7 @@ describe("prune", () => {
         maxLength: 12,
       }),
       moves: fc.array(fc.nat(11), { maxLength: 8 }),
+      channelMoves: fc.array(fc.nat(11), { maxLength: 4 }),
       pins: fc.array(fc.nat(11), { maxLength: 2 }),
       newest: fc.nat(11),
       meanwhile: fc.option(fc.nat(11)),
@@ -154,12 +162,14 @@ describe("prune", () => {
       }),
     });
     await fc.assert(
-      fc.asyncProperty(history, async ({ ages, moves, pins, newest, meanwhile, retention }) => {
+      fc.asyncProperty(history, async ({ ages, moves, channelMoves, pins, newest, meanwhile, retention }) => {
         const store = new PrunableMemoryStore();
         ages.forEach(({ days, isProven }, index) => store.add(commitOf(index), days, isProven));
         const existing = (index: number) => index < ages.length;
         const moved = moves.filter(existing);
         for (const index of moved) await store.move(commitOf(index));
+        const channelled = channelMoves.filter(existing);
+        for (const index of channelled) await store.move(commitOf(index), "canary");
         const given = request({ retention, pinned: pins.map(commitOf), newest: commitOf(newest) });
         const plan = await planPrune(store, given);
         if (meanwhile !== null && existing(meanwhile)) {
@@ -177,13 +187,17 @@ describe("prune", () => {
         const held = new Set([
           ...[...pins, newest].filter(existing),
           ...moved.slice(-retention.moves),
+          ...channelled.slice(-retention.moves),
           ...proven.map(({ index }) => index),
           ...ages.flatMap(({ days }, index) => (days < retention.days ? [index] : [])),
         ]);
         const left = new Set(store.images());
         for (const index of held) expect(left).toContain(commitOf(index));
         // And no more than that, but for what the oldest of those moves came from, and what was among the last before the one meanwhile.
-        const more = new Set(moved.slice(-retention.moves - 2));
+        const more = new Set([
+          ...moved.slice(-retention.moves - 2),
+          ...channelled.slice(-retention.moves - 1),
+        ]);
         ages.forEach((_, index) => {
           if (!held.has(index) && !more.has(index)) expect(left).not.toContain(commitOf(index));
         });

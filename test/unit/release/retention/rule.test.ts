@@ -9,7 +9,7 @@ import {
 
 const now = new Date("2026-11-26T12:00:00Z");
 const retention = { images: 2, days: 90, moves: 3 };
-const nobody: Named = { live: [], pinned: [], newest: "f".repeat(40), moved: [] };
+const nobody: Named = { live: [], pinned: [], newest: "f".repeat(40), moved: [], channels: [] };
 
 function image(name: string, age: number, isProven = true): StoredImage {
   const storedAt = new Date(now.getTime() - age * 24 * 60 * 60 * 1000);
@@ -36,6 +36,20 @@ describe("an image", () => {
       { ...nobody, moved: [old.commit] },
       old,
       "named by one of the last moves",
+    ],
+    [
+      "that a channel's hosts get",
+      [old, ...newer],
+      { ...nobody, channels: [{ channel: "canary", live: [old.commit], moved: [] }] },
+      old,
+      "live in the channel canary",
+    ],
+    [
+      "that one of the last moves of a channel names",
+      [old, ...newer],
+      { ...nobody, channels: [{ channel: "canary", live: [], moved: [old.commit] }] },
+      old,
+      "named by one of the last moves of the channel canary",
     ],
     ["that is among the newest proven", [old, newer[0]!], nobody, old, "one of the 2 newest that are proven"],
     [
