@@ -1,5 +1,6 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
+import { contentSecurityPolicy as securityPolicy } from "../release/store/headers.js";
 
 export interface ImageCdnArgs {
   /** The bucket's regional domain name. */
@@ -91,11 +92,11 @@ export class ImageCdn extends pulumi.ComponentResource {
         );
       return {
         immutable: policy("immutable", "images/ and pointer/ never change", oneYear),
-        pointer: policy("pointer", "latest and latest.json", pointerTtl),
+        pointer: policy("pointer", "latest, latest.json, and the page about them", pointerTtl),
       };
     }
 
-    /** HTTPS only from now on, and no word about how the bucket stores things. */
+    /** HTTPS only from now on, no script in what a browser shows, and no word about how the bucket stores things. */
     function createHeadersPolicy() {
       const hidden = ["x-amz-server-side-encryption", "x-amz-version-id"];
       return new aws.cloudfront.ResponseHeadersPolicy(
@@ -105,6 +106,7 @@ export class ImageCdn extends pulumi.ComponentResource {
           securityHeadersConfig: {
             strictTransportSecurity: { accessControlMaxAgeSec: oneYear, override: true },
             contentTypeOptions: { override: true },
+            contentSecurityPolicy: { contentSecurityPolicy: securityPolicy, override: true },
           },
           removeHeadersConfig: { items: hidden.map((header) => ({ header })) },
         },
@@ -176,13 +178,13 @@ export class ImageCdn extends pulumi.ComponentResource {
           // North America and Europe; hosts elsewhere are served from there.
           priceClass: "PriceClass_100",
           origins: [{ originId, domainName: args.originDomain, originAccessControlId: originAccess.id }],
-          // The pointer, and everything that is not there.
+          // The pointer, the page about it, and everything that is not there.
           defaultCacheBehavior: serve(cache.pointer.id),
           orderedCacheBehaviors: ["images/*", "pointer/*"].map((pathPattern) => ({
             pathPattern,
             ...serve(cache.immutable.id),
           })),
-          // Not there, so that `/` answers 404: the bucket would answer with a list of what it holds.
+          // The page for people. While there is none, `/` answers 404: without this, the bucket would answer with a list of what it holds.
           defaultRootObject: "index.html",
           customErrorResponses: errorCodes.map((errorCode) => ({ errorCode, errorCachingMinTtl: errorTtl })),
           restrictions: { geoRestriction: { restrictionType: "none" } },

@@ -84,6 +84,13 @@ export class ImageStore extends pulumi.ComponentResource {
             filter: { prefix: "latest" },
             noncurrentVersionExpiration: { noncurrentDays: 30 },
           },
+          // Each move writes them again, and each is made of what is stored.
+          ...["index.html", "feed.atom", "moves/"].map((prefix) => ({
+            id: `forget-old-pages-${prefix.replace(/\W.*/, "")}`,
+            status: "Enabled",
+            filter: { prefix },
+            noncurrentVersionExpiration: { noncurrentDays: 1 },
+          })),
           {
             id: "forget-removed-images",
             status: "Enabled",

@@ -43,6 +43,7 @@ export function renderSummary({ latest, pinned, url, images, steps }: Summary, n
   ]);
   return [
     `live: ${latest}${pinned === "" ? " (the newest build)" : " (pinned)"}`,
+    `  ${url}/ (the page for people; feed: ${url}/${keys.feed})`,
     `  ${url}/${keys.latest}`,
     ...lines,
     `time: ${steps.map(({ name, ms }) => `${name} ${duration(ms)}`).join(", ")}`,

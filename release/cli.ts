@@ -158,15 +158,37 @@ verb("promote", "Make a commit's image the one that hosts get, once it is proven
   .addOption(urlOption().makeOptionMandatory())
   .addHelpText("after", example("promote --commit <commit> --bucket images --url https://images.example.com"))
   .action(async ({ bucket, commit, seq, ...options }: PromoteOptions) => {
-    const [{ openStore }, { promote }, { nextSeq, readPointer }] = await Promise.all([
+    const [{ openStore }, { promote }, { nextSeq, readPointer }, { readNotes }, { showMove }] =
+      await Promise.all([
+        import("./store/store.js"),
+        import("./pointer/promote.js"),
+        import("./pointer/pointer.js"),
+        import("./pointer/notes.js"),
+        import("./page/write.js"),
+      ]);
+    const [store, calendar, notes] = await Promise.all([
+      openStore(bucket),
+      readRunnerCalendar(),
+      readNotes(root, commit),
+    ]);
+    const next = seq ?? nextSeq(await readPointer(store), commit, options.stack);
+    const request = { commit, seq: next, notes, ...options };
+    const context = { calendar, trust: readTrust(process.env) };
+    print(await promote(store, request, context, () => showMove(store, { url: options.url }, context)));
+  });
+
+verb("page", "Write the status page and its feed again, as every move does: what is stored, for people.")
+  .addOption(bucketOption())
+  .addOption(urlOption().makeOptionMandatory())
+  .option("--all", "the pages of all moves too, where one was lost", false)
+  .addHelpText("after", example("page --bucket images --url https://images.example.com"))
+  .action(async ({ bucket, ...request }: PageOptions) => {
+    const [{ openStore }, { writePage }] = await Promise.all([
       import("./store/store.js"),
-      import("./pointer/promote.js"),
-      import("./pointer/pointer.js"),
+      import("./page/write.js"),
     ]);
     const [store, calendar] = await Promise.all([openStore(bucket), readRunnerCalendar()]);
-    const next = seq ?? nextSeq(await readPointer(store), commit, options.stack);
-    const request = { commit, seq: next, ...options };
-    print(await promote(store, request, { calendar, trust: readTrust(process.env) }));
+    print(await writePage(store, request, { calendar, trust: readTrust(process.env) }));
   });
 
 verb(
@@ -350,6 +372,10 @@ interface PruneOptions extends StoreOptions {
   pinned?: string[];
   only?: string[];
   json: boolean;
+}
+interface PageOptions extends StoreOptions {
+  url: string;
+  all: boolean;
 }
 interface PromoteOptions extends StoreOptions, SetOptions {
   commit: string;

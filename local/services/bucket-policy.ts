@@ -52,7 +52,10 @@ export function bucketPolicy(bucket: string, publisher: string, pruner: string) 
         Effect: "Allow",
         Principal: "*",
         Action: ["s3:GetObject"],
-        Resource: ["images/*", `${keys.pointerPrefix}*`, keys.latest, keys.latestJson].map(objects),
+        Resource: [
+          ...["images/*", `${keys.pointerPrefix}*`, keys.latest, keys.latestJson],
+          ...[keys.page, keys.feed, `${keys.movesPrefix}*`],
+        ].map(objects),
       },
     ],
   };

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fetchReason, UserError } from "../process/errors.js";
 import { keys, type Architecture } from "../store/keys.js";
 import { agrees, latestText, moveText, parseLatest, readEntry, readHead, readPointer } from "./pointer.js";
+import type { MoveNotes } from "./notes.js";
 import { say, step } from "../process/progress.js";
 import type { Pointer } from "../store/records.js";
 import { cancellation } from "../process/run.js";
@@ -14,6 +15,8 @@ export interface PromoteRequest {
   seq: number;
   /** The stack whose pointer it is, "<project>/<stack>"; undefined: whose it was. */
   stack?: string | undefined;
+  /** Who and why, where it is a new move. */
+  notes?: MoveNotes;
   architectures: readonly Architecture[];
   /** Base URL of the CDN, without a slash at its end. */
   url: string;
@@ -27,12 +30,14 @@ export interface PromoteResult extends Pointer {
 /**
  * Makes a commit's image the one hosts get: proves it, claims the next entry of the log, writes `latest.json` and `latest`, and
  * waits until the CDN serves it, or another move is the newest. A killed move is finished by repeating it.
+ * @param afterMove runs once the move is made, beside the waiting; must not fail
  * @throws UserError where the image is not complete, or another update moved the pointer
  */
 export async function promote(
   store: Store,
   request: PromoteRequest,
   context: Omit<ProofContext, "now">,
+  afterMove: () => Promise<void> = () => Promise.resolve(),
 ): Promise<PromoteResult> {
   const { commit, seq, architectures, url } = request;
   const { problems, warnings, unproven } = await prove(store, commit, architectures, {
@@ -50,7 +55,12 @@ export async function promote(
   const entry = await claim(store, request);
   say(`move ${entry.seq}: latest now names ${commit}, before ${entry.previous ?? "nothing"}`);
   await settle(store);
-  await step(`wait until ${url}/latest names it`, () => waitForCdn(store, url, entry));
+  const after = afterMove();
+  try {
+    await step(`wait until ${url}/latest names it`, () => waitForCdn(store, url, entry));
+  } finally {
+    await after;
+  }
   return { ...entry, url };
 }
 
@@ -60,7 +70,7 @@ export async function promote(
  */
 export async function claim(
   store: Store,
-  { commit, seq, stack }: Pick<PromoteRequest, "commit" | "seq" | "stack">,
+  { commit, seq, stack, notes }: Pick<PromoteRequest, "commit" | "seq" | "stack" | "notes">,
 ): Promise<Pointer> {
   const stored = await readPointer(store);
   const newest = stored.head?.seq ?? 0;
@@ -77,6 +87,7 @@ export async function claim(
     previous,
     promotedAt: new Date().toISOString(),
     ...(owner !== undefined && { stack: owner }),
+    ...notes,
   };
   try {
     await store.create(keys.pointer(seq), jsonText(entry));

@@ -35,8 +35,9 @@ describe("the CDN's configuration", () => {
     expect(config).toContain('proxy_cache_key "$uri|$slice_range";');
   });
 
-  it("keeps the pointer for the given time, and a missing object for 5 seconds", () => {
-    const latest = location(nginxConfig({ ...settings, latestTtlSeconds: 1 }), "^/latest(\\.json)?$");
+  it("keeps the pointer, and the page about it, for the given time, and a missing object for 5 seconds", () => {
+    const shortLived = "^/(latest(\\.json)?|index\\.html|feed\\.atom|moves/[0-9]+\\.html)$";
+    const latest = location(nginxConfig({ ...settings, latestTtlSeconds: 1 }), shortLived);
     expect(latest).toContain("proxy_cache_valid 200 1s;");
     expect(latest).toContain("proxy_cache_valid 403 404 5s;");
   });
@@ -45,6 +46,9 @@ describe("the CDN's configuration", () => {
     "/latest",
     "/latest.json",
     "/pointer/00000001.json",
+    "/index.html",
+    "/feed.atom",
+    "/moves/200.html",
     `/images/${"a".repeat(40)}/ubuntu-x86_64.qcow2.zst`,
     `/images/${"a".repeat(40)}/ubuntu-aarch64.boot.json`,
   ])("serves %s", (path) => {
@@ -63,8 +67,16 @@ describe("the CDN's configuration", () => {
     `/images/${"a".repeat(40)}/a b`,
     `/images/${"A".repeat(40)}/x`,
     "/pointer/x.json",
+    "/moves/",
+    "/moves/x.html",
+    "/moves/1.html.bak",
+    "/pruned/",
   ])("does not ask the origin for %s", (path) => {
     expect(patterns(config).some((pattern) => pattern.test(path))).toBe(false);
+  });
+
+  it("answers / by the page", () => {
+    expect(config).toMatch(/location = \/ \{\s*rewrite \^ \/index\.html last;\s*\}/);
   });
 
   it("sets each header on the server's level, because inner levels would replace them all", () => {
