@@ -29,7 +29,7 @@ export interface WrittenPage {
 /** Rounds of writePage(): one is enough alone, each concurrent move costs one more. */
 const rounds = 10;
 /** Milliseconds for the page of a move: it is made while the CDN is waited for, and nothing waits for it. */
-const patience = 30_000;
+const patience = 60_000;
 
 /**
  * Writes the page, its feed, and the pages of moves that are not finished, from what is stored. What it costs does not grow with the log.

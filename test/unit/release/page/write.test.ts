@@ -151,9 +151,9 @@ describe("the page of a move", () => {
     vi.spyOn(store, "get").mockReturnValue(new Promise(() => undefined));
     const lines = said();
     const shown = showMove(store, request, context);
-    await vi.advanceTimersByTimeAsync(31_000);
+    await vi.advanceTimersByTimeAsync(61_000);
     await shown;
-    expect(lines.mock.calls[0]?.[0]).toMatch(/^warning: .* \(it takes more than 30 s\);/);
+    expect(lines.mock.calls[0]?.[0]).toMatch(/^warning: .* \(it takes more than 60 s\);/);
   });
 
   it("is nothing to speak of where it is written", async () => {
