@@ -282,6 +282,13 @@ function readTrustConfig(
   };
   const inherited = store === "local" ? { IMAGES_SIGNER: environment["IMAGES_SIGNER"] } : {};
   const trust = readTrust({ ...inherited, ...own });
+  // The local platform's own key comes with its environment, and where that is missing, its store is as well.
+  if (trust === null && store !== "local" && Object.keys(own).length > 0) {
+    const key = unsignedUntil === undefined ? "signerIssuer" : "unsignedUntil";
+    throw new UserError(
+      `config ${project}:${key} is given without a signer, so nobody is asked who built an image; ${howToSet("signer")}, or remove it: pulumi config rm ${key}`,
+    );
+  }
   return { trust, trustEnvironment: trust === null ? {} : own };
 }
 

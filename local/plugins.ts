@@ -4,7 +4,7 @@ import { execa } from "execa";
 import { UserError } from "../release/process/errors.js";
 import { say, step } from "../release/process/progress.js";
 import { standInExecutable } from "./command-provider/executable.js";
-import { writeFileAtomically } from "./files.js";
+import { writeFileAtomically } from "../release/process/files.js";
 import { checkout, type PlatformPaths } from "./paths.js";
 import { firstLine } from "./tools/engine.js";
 import { vendorObstacle } from "./tools/vendor.js";

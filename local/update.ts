@@ -13,7 +13,7 @@ import { UserError } from "../release/process/errors.js";
 import { duration, say } from "../release/process/progress.js";
 import { cancellation } from "../release/process/run.js";
 import { stackName } from "./environment.js";
-import { writeFileAtomically } from "./files.js";
+import { writeFileAtomically } from "../release/process/files.js";
 import type { PlatformPaths } from "./paths.js";
 import { stackFile, stackLeftovers } from "./stack-leftovers.js";
 

@@ -1,8 +1,9 @@
 import path from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { readTrust, signerForm } from "./attest/signer.js";
+import { readTrust, signerForm, type Trust } from "./attest/signer.js";
+import type { Followed } from "./host/follow.js";
 import { cancellationExitCode, onCancel } from "./process/cancel.js";
-import { describeError, UserError } from "./process/errors.js";
+import { describeError, exitCodeOf, exitCodes, UserError } from "./process/errors.js";
 import { architectures, commitPattern, type Architecture } from "./store/keys.js";
 import { say } from "./process/progress.js";
 import { profiles, type Profile } from "./store/records.js";
@@ -13,8 +14,6 @@ import type { RunnerCalendar } from "./pointer/runner-releases.js";
  * The release command line: everything that happens to an image after its sources. Pulumi's command resources run it, and so can
  * anybody by hand. Modules are loaded by the verb that needs them, since S3's alone take longer than most verbs.
  */
-
-const exitCodes = { failed: 1, usage: 2, bug: 70 } as const;
 
 const root = process.cwd();
 const logDirectory = path.join(root, "build", "logs");
@@ -40,7 +39,8 @@ AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_P
 commit: IMAGES_SIGNER (${signerForm}), IMAGES_SIGNER_ISSUER, IMAGES_UNSIGNED_UNTIL (a date).
 The result is one JSON line on stdout; progress and errors go to stderr.
 
-Exit codes: 0 done; ${exitCodes.failed} it failed, and one line says why; ${exitCodes.usage} wrong command line; 130, 143 cancelled by SIGINT, SIGTERM; ${exitCodes.bug} a bug.`,
+Exit codes: ${exitCodes.done} done; ${exitCodes.failed} it failed, and one line says why; ${exitCodes.usage} wrong command line; ${exitCodes.unreachable} the CDN cannot be reached, so later it may work;
+${exitCodes.refused} what is served is not what was published, or not by whom it should be; ${exitCodes.noSpace} the disk is too full; 130, 143 cancelled by SIGINT, SIGTERM; ${exitCodes.bug} a bug.`,
   );
 
 verb("build", "Build the image of a commit with Packer and QEMU, unless that is done already.")
@@ -295,15 +295,45 @@ verb(
   });
 
 verb("fetch", "Download and verify an image as a VM host would.")
-  .addOption(commitOption("default: what latest names"))
+  .addOption(commitOption("default: what latest names").conflicts("follow"))
   .addOption(archOption())
   .addOption(urlOption().makeOptionMandatory())
-  .option("--directory <path>", "where images are kept", path.join(cacheDirectory, "images"))
+  .addOption(
+    new Option("--directory <path>", "where images are kept")
+      .env("IMAGES_DIRECTORY")
+      .default(path.join(cacheDirectory, "images")),
+  )
+  .option(
+    "--follow",
+    "for a timer: <directory>/ubuntu-<arch>.qcow2 is a link to what latest names, and nothing is read or downloaded while that is the same (docs/hosts.md)",
+    false,
+  )
+  .addOption(
+    new Option(
+      "--limit <GB>",
+      "with --follow: remove the oldest images that nobody uses, until the rest takes no more",
+    )
+      .env("IMAGES_LIMIT")
+      .argParser(positive),
+  )
+  .addOption(
+    new Option("--metrics <file>", "with --follow: write a text file for Prometheus' node exporter").env(
+      "IMAGES_METRICS",
+    ),
+  )
+  .option(
+    "--rehash",
+    "with --follow: read and verify the image again, though nothing says that it changed",
+    false,
+  )
   .addHelpText("after", example("fetch --arch x86_64 --url https://images.example.com"))
-  .action(async (options: { commit?: string; arch: Architecture; url: string; directory: string }) => {
-    const { fetchImage } = await import("./host/fetch.js");
+  .action(async (options: HostOptions, command: Command) => {
     const trust = readTrust(process.env);
     if (trust === null) say("nobody is asked who built it: name its signer by IMAGES_SIGNER");
+    if (options.follow) return print(await followWithMetrics(options, trust));
+    const needing = (["limit", "metrics", "rehash"] as const).find((name) => options[name]);
+    if (needing !== undefined) command.error(`error: --${needing} is of use with --follow only`);
+    const { fetchImage } = await import("./host/fetch.js");
     print(await fetchImage({ ...options, trust }));
   });
 
@@ -354,6 +384,16 @@ interface BootTestOptions extends StoreOptions, Pick<BuildOptions, "arch" | "acc
   url: string;
   timeout: number;
   records?: string;
+}
+interface HostOptions {
+  commit?: string;
+  arch: Architecture;
+  url: string;
+  directory: string;
+  follow: boolean;
+  limit?: number;
+  metrics?: string;
+  rehash: boolean;
 }
 interface VerifyOptions extends StoreOptions, SetOptions {
   commit: string;
@@ -508,6 +548,27 @@ function hostArchitecture(): Architecture | undefined {
   return ({ x64: "x86_64", arm64: "aarch64" } as Record<string, Architecture>)[process.arch];
 }
 
+/** Metrics are written however it ends, and after a failure they are those of the image that this host goes on with. */
+async function followWithMetrics(options: HostOptions, trust: Trust | null): Promise<Followed> {
+  const { follow } = await import("./host/follow.js");
+  const { metrics, limit } = options;
+  const request = { ...options, trust, limit: limit === undefined ? null : limit * 1e9 };
+  if (metrics === undefined) return await follow(request);
+  const { writeMetrics } = await import("./host/metrics.js");
+  const calendar = await readRunnerCalendar();
+  const write = (exitCode: number) => writeMetrics(metrics, options, calendar.usability, exitCode);
+  try {
+    const followed = await follow(request);
+    await write(exitCodes.done);
+    return followed;
+  } catch (error) {
+    await write(cancellationExitCode() ?? exitCodeOf(error)).catch((other: unknown) =>
+      say(describeError(other)),
+    );
+    throw error;
+  }
+}
+
 /** The runner's releases as this checkout, and on GitHub's machines GitHub, knows them now. */
 async function readRunnerCalendar(): Promise<RunnerCalendar> {
   const { readCalendar } = await import("./pointer/runner-releases.js");
@@ -531,7 +592,7 @@ try {
     say("cancelled");
   } else {
     say(describeError(error));
-    process.exitCode = error instanceof UserError ? exitCodes.failed : exitCodes.bug;
+    process.exitCode = exitCodeOf(error);
   }
 }
 // Not left to the event loop: a connection that is kept alive would hold up what comes next.

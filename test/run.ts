@@ -1,9 +1,10 @@
 /**
  * `npm test`: runs the tiers one after the other (or those named as arguments, which may be those that take too long for it) and ends with the counts of each,
- * what was skipped, and one plain line "N passed, N failed, N skipped".
+ * what failed and why, what was skipped, and one plain line "N passed, N failed, N skipped".
  */
 import { mkdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { execa } from "execa";
 import { z } from "zod";
 import { installPackages, missingPackages, testNeeds } from "../local/host-packages.js";
@@ -28,7 +29,10 @@ const report = z.object({
     z.object({
       name: z.string(),
       status: z.string(),
-      assertionResults: z.array(z.object({ fullName: z.string(), status: z.string() })),
+      message: z.string(),
+      assertionResults: z.array(
+        z.object({ fullName: z.string(), status: z.string(), failureMessages: z.array(z.string()) }),
+      ),
     }),
   ),
 });
@@ -36,7 +40,8 @@ const report = z.object({
 interface Counts {
   tier: Tier;
   passed: number;
-  failed: number;
+  /** Each with the first line of its reason: of a long run often only the end is kept. */
+  failed: string[];
   skipped: string[];
   ms: number;
 }
@@ -62,19 +67,27 @@ async function runTier(tier: Tier): Promise<Counts> {
       reject: false,
     },
   );
-  const counts: Counts = { tier, passed: 0, failed: 0, skipped: [], ms: Date.now() - start };
-  for (const { status, assertionResults } of report.parse(JSON.parse(await readFile(file, "utf8")))
-    .testResults) {
+  const counts: Counts = { tier, passed: 0, failed: [], skipped: [], ms: Date.now() - start };
+  const because = (name: string, reason = "") =>
+    `${name}: ${stripVTControlCharacters(reason).split("\n", 1)[0]}`;
+  for (const { name, status, message, assertionResults } of report.parse(
+    JSON.parse(await readFile(file, "utf8")),
+  ).testResults) {
     // A file that fails before its first test (a broken import, a failed beforeAll) has no failed test of its own.
-    if (status === "failed" && assertionResults.every((test) => test.status !== "failed")) counts.failed += 1;
+    if (status === "failed" && assertionResults.every((test) => test.status !== "failed"))
+      counts.failed.push(because(path.relative(".", name), message));
     for (const test of assertionResults) {
       if (test.status === "passed") counts.passed += 1;
-      else if (test.status === "failed") counts.failed += 1;
+      else if (test.status === "failed") counts.failed.push(because(test.fullName, test.failureMessages[0]));
       else counts.skipped.push(test.fullName);
     }
   }
   // Neither an empty tier nor a runner that fails for a reason of its own (an unhandled error) may look green.
-  if (counts.passed === 0 || (vitest.exitCode !== 0 && counts.failed === 0)) counts.failed += 1;
+  if (counts.passed === 0) counts.failed.push(`${tier}: no test passed`);
+  else if (vitest.exitCode !== 0 && counts.failed.length === 0)
+    counts.failed.push(
+      `${tier}: vitest exited with ${vitest.exitCode ?? vitest.signal}, for the reason it gave above`,
+    );
   return counts;
 }
 
@@ -115,12 +128,15 @@ for (const tier of asked.length === 0 ? tiers : known.filter((name) => asked.inc
 
 say("");
 for (const { tier, passed, failed, skipped, ms } of results) {
-  say(`${tier.padEnd(12)} ${passed} passed, ${failed} failed, ${skipped.length} skipped in ${duration(ms)}`);
+  say(
+    `${tier.padEnd(12)} ${passed} passed, ${failed.length} failed, ${skipped.length} skipped in ${duration(ms)}`,
+  );
+  for (const name of failed) say(`  failed: ${name}`);
   for (const name of skipped) say(`  skipped: ${name}`);
 }
 const sum = (count: (result: Counts) => number) =>
   results.reduce((total, result) => total + count(result), 0);
-const failed = sum((r) => r.failed);
+const failed = sum((r) => r.failed.length);
 process.stdout.write(
   `${sum((r) => r.passed)} passed, ${failed} failed, ${sum((r) => r.skipped.length)} skipped\n`,
 );

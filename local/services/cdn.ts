@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { userInfo } from "node:os";
 import path from "node:path";
 import { UserError } from "../../release/process/errors.js";
-import { writeFileAtomically } from "../files.js";
+import { writeFileAtomically } from "../../release/process/files.js";
 import { searchPath, which } from "../which.js";
 import { nginxConfig } from "./nginx-config.js";
 import { s3Url } from "./s3-server.js";

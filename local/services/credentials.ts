@@ -3,7 +3,7 @@ import { chmod, mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { keySigner } from "../../release/attest/signer.js";
-import { writeFileAtomically } from "../files.js";
+import { writeFileAtomically } from "../../release/process/files.js";
 
 const key = z.object({ accessKeyId: z.string().min(1), secretAccessKey: z.string().min(1) });
 const credentials = z.object({

@@ -5,7 +5,7 @@ import path from "node:path";
 import getPort from "get-port";
 import { z } from "zod";
 import { UserError } from "../../release/process/errors.js";
-import { writeFileAtomically } from "../files.js";
+import { writeFileAtomically } from "../../release/process/files.js";
 
 export const portVariables = { s3: "S3_PORT", cdn: "CDN_PORT" } as const;
 export type ServiceName = keyof typeof portVariables;

@@ -6,7 +6,7 @@ import {
   S3Client,
   type S3ServiceException,
 } from "@aws-sdk/client-s3";
-import { writeFileAtomically } from "../files.js";
+import { writeFileAtomically } from "../../release/process/files.js";
 import { bucketPolicy } from "./bucket-policy.js";
 import type { AccessKey, Credentials } from "./credentials.js";
 import { answers, type Service } from "./service.js";

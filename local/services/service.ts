@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../../release/process/errors.js";
 import { duration, say } from "../../release/process/progress.js";
 import { lastLines } from "../../release/process/run.js";
-import { writeFileAtomically } from "../files.js";
+import { writeFileAtomically } from "../../release/process/files.js";
 import { endSession, identify, isAlive, type ProcessIdentity } from "../processes.js";
 import { freePort, isFree, portVariables, type ServiceName } from "./ports.js";
 

@@ -48,7 +48,7 @@ export async function requireOrigin(
 ): Promise<void> {
   const { problem, warning } = await proveOrigin(store, subject, trust, new Date());
   if (warning !== null) say(`warning: ${warning}`);
-  if (problem !== null) throw new UserError(refusal(problem));
+  if (problem !== null) throw new UserError(refusal(problem), { kind: "refused" });
 }
 
 function withoutAttestation(key: string, { signer, unsignedUntil }: Trust, now: Date): Origin {

@@ -22,21 +22,47 @@ export interface DownloadOptions {
 /** What another try may mend: no connection, a cut transfer, silence, a busy or broken server. */
 class Interruption extends Error {}
 
+/** A small text, and what the server calls this version of it; null: nothing. */
+export interface Text {
+  text: string;
+  etag: string | null;
+}
+
 /**
  * GETs a small text.
  * @throws UserError when the server does not have it or cannot be reached
  */
 export async function downloadText(url: string, options: DownloadOptions): Promise<string> {
+  const answer = await downloadNewText(url, null, options);
+  return (answer as Text).text;
+}
+
+/**
+ * GETs a small text, unless it is still what it was.
+ * @param known the ETag of the version that is known; null: none is
+ * @returns null where that is the newest
+ */
+export async function downloadNewText(
+  url: string,
+  known: string | null,
+  options: DownloadOptions,
+): Promise<Text | null> {
   return await persistently(url, options, async () => {
-    const { body } = await get(url, {}, options.what);
+    const { status, headers, body } = await get(
+      url,
+      known === null ? {} : { "if-none-match": known },
+      options.what,
+    );
+    if (status === 304) return null;
     const chunks: Uint8Array[] = [];
     let length = 0;
     for await (const chunk of body) {
       chunks.push(chunk);
       length += chunk.length;
-      if (length > maxTextBytes) throw new UserError(`${url} is over 1 MiB: it is not ${options.what}`);
+      if (length > maxTextBytes)
+        throw new UserError(`${url} is over 1 MiB: it is not ${options.what}`, { kind: "refused" });
     }
-    return Buffer.concat(chunks).toString("utf8");
+    return { text: Buffer.concat(chunks).toString("utf8"), etag: headers.get("etag") };
   });
 }
 
@@ -84,7 +110,9 @@ export async function downloadFile(
           for await (const chunk of answer.body) {
             have += chunk.length;
             if (have > bytes)
-              throw new UserError(`${url} is longer than the ${bytes} bytes its manifest says`);
+              throw new UserError(`${url} is longer than the ${bytes} bytes its manifest says`, {
+                kind: "refused",
+              });
             await target.appendFile(chunk);
             grown = have - start >= progressBytes;
             options.report(have);
@@ -128,7 +156,7 @@ async function get(url: string, headers: Record<string, string>, what: string): 
       signal: AbortSignal.any([cancellation.signal, silence.signal]),
     });
     const { status, body } = response;
-    if (response.ok && body !== null) {
+    if (response.ok || (status === 304 && "if-none-match" in headers)) {
       return { status, headers: response.headers, body: watched(body, () => timer.refresh()) };
     }
     await body?.cancel();
@@ -142,9 +170,9 @@ async function get(url: string, headers: Record<string, string>, what: string): 
   }
 }
 
-async function* watched(body: NonNullable<Response["body"]>, alive: () => void): AsyncGenerator<Uint8Array> {
+async function* watched(body: Response["body"], alive: () => void): AsyncGenerator<Uint8Array> {
   try {
-    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+    for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
       alive();
       yield chunk;
     }
@@ -182,8 +210,11 @@ async function persistently<T>(
   } catch (error) {
     if (cancellation.signal.aborted) throw new UserError(`the download of ${url} was cancelled`);
     if ((error as NodeJS.ErrnoException).code === "ENOSPC")
-      throw new UserError(`the disk became full during the download of ${url}: free some space and repeat`);
-    if (error instanceof Interruption) throw new UserError(`cannot download ${url}: ${error.message}`);
+      throw new UserError(`the disk became full during the download of ${url}: free some space and repeat`, {
+        kind: "noSpace",
+      });
+    if (error instanceof Interruption)
+      throw new UserError(`cannot download ${url}: ${error.message}`, { kind: "unreachable" });
     throw error;
   }
 }

@@ -1,12 +1,13 @@
-import { mkdir, open, rename, rm, stat, statfs } from "node:fs/promises";
+import { access, constants, mkdir, rename, rm, stat, statfs } from "node:fs/promises";
 import path from "node:path";
 import pRetry from "p-retry";
 import prettyBytes from "pretty-bytes";
-import { downloadFile, downloadText } from "./download.js";
+import { downloadFile, downloadNewText, downloadText } from "./download.js";
 import { requireOrigin } from "../attest/origin.js";
 import type { Trust } from "../attest/signer.js";
 import { UserError } from "../process/errors.js";
 import { commitPattern, imageName, keys, type Architecture } from "../store/keys.js";
+import { sync } from "../process/files.js";
 import { sha256File } from "../process/hash.js";
 import { exclusively } from "../process/lock.js";
 import { say, step } from "../process/progress.js";
@@ -52,9 +53,10 @@ export async function fetchImage(options: FetchOptions): Promise<FetchedImage> {
   const { arch, directory, retries } = options;
   const start = Date.now();
   const url = baseUrl(options.url);
-  const commit = options.commit ?? (await fetchLatest(url, { retries }));
+  const commit = options.commit ?? (await fetchLatest(url, { retries })).commit;
   const published = await fetchManifest({ url, commit, arch, retries });
   await requireOriginAt(url, published, options);
+  await requireDirectory(directory);
   const target = path.resolve(directory, commit, `${imageName(arch)}.qcow2`);
   return await exclusively(target, `a download of ${imageName(arch)}`, async () => {
     const cached = await verifyPresent(target, published);
@@ -66,6 +68,19 @@ export async function fetchImage(options: FetchOptions): Promise<FetchedImage> {
     const seconds = (Date.now() - start) / 1000;
     return { commit, arch, path: target, ...published.disk, seconds, cached };
   });
+}
+
+/** @throws UserError where no images can be kept in it */
+export async function requireDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true });
+    await access(directory, constants.W_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UserError(
+      `images cannot be kept in ${directory} (${code}): name a folder that can be written to (--directory)`,
+    );
+  }
 }
 
 /** @throws UserError where it was not built by whom it should be */
@@ -86,16 +101,32 @@ async function requireOriginAt(
   );
 }
 
-/** The commit that `<url>/latest` names. */
-async function fetchLatest(url: string, options: { retries?: number | undefined }): Promise<string> {
-  const source = `${url}/${keys.latest}`;
-  const text = await downloadText(source, { what: "any image", ...options });
+/** What `<url>/latest` names, and the ETag of that answer; null: it has none. */
+export interface Latest {
+  commit: string;
+  etag: string | null;
+}
+
+/**
+ * Asks for the pointer, conditionally where an answer is known already.
+ * @param known what it was when it was asked for last; returned as it is where that is the newest
+ */
+export async function fetchLatest(
+  url: string,
+  options: { retries?: number | undefined },
+  known: Latest | null = null,
+): Promise<Latest> {
+  const source = `${baseUrl(url)}/${keys.latest}`;
+  const answer = await downloadNewText(source, known?.etag ?? null, { what: "any image", ...options });
+  if (answer === null) return known!;
+  const { text, etag } = answer;
   const commit = text.endsWith("\n") ? text.slice(0, -1) : "";
   if (!commitPattern.test(commit))
     throw new UserError(
       `${source} must be 40 lowercase hex digits and a newline, but is ${JSON.stringify(text.slice(0, 60))}`,
+      { kind: "refused" },
     );
-  return commit;
+  return { commit, etag };
 }
 
 /** The manifest of a published image, read through the CDN. */
@@ -112,7 +143,9 @@ export async function fetchManifest(options: {
   const text = await downloadText(source, { what: `${imageName(arch)} of ${commit}`, retries });
   const parsed = manifest.safeParse(parseJson(text));
   if (!parsed.success || parsed.data.commit !== commit || parsed.data.arch !== arch)
-    throw new UserError(`${source} is not a manifest of ${imageName(arch)} of ${commit}`);
+    throw new UserError(`${source} is not a manifest of ${imageName(arch)} of ${commit}`, {
+      kind: "refused",
+    });
   return parsed.data;
 }
 
@@ -154,6 +187,7 @@ async function fetchDisk(
   if (sidecar !== `${disk.sha256}\n`)
     throw new UserError(
       `${what}: .qcow2.sha256 and the manifest name different hashes: the publication is broken`,
+      { kind: "refused" },
     );
 
   await mkdir(path.dirname(target), { recursive: true });
@@ -194,7 +228,9 @@ async function fetchDisk(
   const { archiveSha256, diskSha256, problem } = unpacked;
   if (archiveSha256 !== compressed.sha256) {
     await discard();
-    throw new UserError(`${source} does not have the sha256 its manifest says (${compressed.sha256})`);
+    throw new UserError(`${source} does not have the sha256 its manifest says (${compressed.sha256})`, {
+      kind: "refused",
+    });
   }
   if (problem !== null) {
     // The archive is what was published; it may be the disk that is full.
@@ -205,6 +241,7 @@ async function fetchDisk(
     await discard();
     throw new UserError(
       `${what} decompresses to sha256 ${diskSha256}, but ${disk.sha256} was published: refusing to use it`,
+      { kind: "refused" },
     );
   }
   await sync(part);
@@ -223,19 +260,10 @@ async function checkSpace(archive: string, { arch, compressed, disk }: Manifest)
   if (needed > bavail * bsize)
     throw new UserError(
       `the disk is too full: ${imageName(arch)} needs ${gigabytes(needed)} in ${folder}, ${gigabytes(bavail * bsize)} are free`,
+      { kind: "noSpace" },
     );
 }
 
 function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toFixed(1)} GB`;
-}
-
-/** Until this is done, a power failure can leave a file that has its name but not its content. */
-async function sync(file: string): Promise<void> {
-  const handle = await open(file, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -28,10 +28,15 @@ export function publicStore(url: string): StoreReader {
 async function get(address: string): Promise<StoredText | null> {
   const answer = await fetch(address, { signal: AbortSignal.timeout(requestTimeout) }).catch(
     (error: unknown) => {
-      throw new UserError(`${address} cannot be reached (${fetchReason(error)}): is the URL right?`);
+      throw new UserError(`${address} cannot be reached (${fetchReason(error)}): is the URL right?`, {
+        kind: "unreachable",
+      });
     },
   );
   if (answer.status === 404) return null;
-  if (!answer.ok) throw new UserError(`${address} answers ${answer.status}: is the URL right?`);
+  if (!answer.ok)
+    throw new UserError(`${address} answers ${answer.status}: is the URL right?`, {
+      kind: answer.status >= 500 ? "unreachable" : "failed",
+    });
   return { text: await answer.text(), etag: answer.headers.get("etag") ?? "" };
 }

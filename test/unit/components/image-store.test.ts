@@ -84,6 +84,7 @@ describe("ImageStore", () => {
       abortIncompleteMultipartUpload?: { daysAfterInitiation: number };
       noncurrentVersionExpiration?: { noncurrentDays: number };
       expiration?: object;
+      transitions?: object[];
     }
     const rules = () =>
       inputs("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration", "images-lifecycle")[
@@ -112,13 +113,23 @@ describe("ImageStore", () => {
       expect(new Set(rules().map(({ id }) => id)).size).toBe(rules().length);
     });
 
-    it("expires nothing that is current, and moves nothing to another storage class", () => {
+    it("lets images pay by their use, in a class from which everything is read at once, and moves nothing else", () => {
+      const moving = rules().filter((found) => found.transitions !== undefined);
+      expect(moving).toMatchObject([
+        {
+          status: "Enabled",
+          filter: { prefix: "images/" },
+          transitions: [{ days: 1, storageClass: "INTELLIGENT_TIERING" }],
+        },
+      ]);
+    });
+
+    it("expires nothing that is current, and moves no old version to another storage class", () => {
       for (const rule of rules()) {
         // A marker without versions behind it is no object.
         expect(rule.expiration ?? { expiredObjectDeleteMarker: true }).toEqual({
           expiredObjectDeleteMarker: true,
         });
-        expect(rule).not.toHaveProperty("transitions");
         expect(rule).not.toHaveProperty("noncurrentVersionTransitions");
       }
     });

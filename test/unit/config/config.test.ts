@@ -96,6 +96,17 @@ describe("the stack's configuration", () => {
   });
 
   it.each([
+    ["unsignedUntil", "2026-12-31"],
+    ["signerIssuer", "https://issuer.example.com"],
+  ])("does not pass over %s where nobody is asked who built an image", (key, value) => {
+    expect(() => parse({ ...existingStack, [key]: value })).toThrow(
+      new RegExp(
+        `^config runner-images:${key} is given without a signer, .*pulumi config set signer .*pulumi config rm ${key}$`,
+      ),
+    );
+  });
+
+  it.each([
     ["signer", "acme", /^config runner-images:signer must be a workflow's identity like .*, or key:/],
     ["signerIssuer", "acme", /^config runner-images:signerIssuer must be a URL like https:/],
     ["unsignedUntil", "soon", /^config runner-images:unsignedUntil must be a date like 2026-12-31/],

@@ -29,6 +29,8 @@ export class ImageServer {
   readonly failures: number[] = [];
   /** Every request for the disk: its Range and If-Range. */
   readonly diskRequests: { range: string | undefined; ifRange: string | undefined }[] = [];
+  /** Every request, and how it was answered. */
+  readonly requests: { key: string; status: number }[] = [];
   /** Settles when the client has so many bytes on its disk: a cut before that would lose those in flight. */
   stored: (bytes: number) => Promise<void> = () => Promise.resolve();
   /** Runs at every request. */
@@ -71,13 +73,25 @@ export class ImageServer {
       publishedAt: "2026-01-01T00:00:00Z",
     });
     server.put(keys.latest, `${commit}\n`);
-    server.put(keys.disk(commit, "x86_64"), compressed);
-    server.put(keys.diskSha256(commit, "x86_64"), `${sha256(disk)}\n`);
-    server.putManifest(server.manifest);
+    server.publish(commit, disk, compressed);
     server.server.listen(0, "127.0.0.1");
     await once(server.server, "listening");
     server.url = `http://127.0.0.1:${(server.server.address() as AddressInfo).port}`;
     return server;
+  }
+
+  /** One more image, like the first but for its bytes. */
+  publish(commit: string, disk: Buffer, compressed: Buffer): void {
+    this.put(keys.disk(commit, "x86_64"), compressed);
+    this.put(keys.diskSha256(commit, "x86_64"), `${sha256(disk)}\n`);
+    const key = keys.disk(commit, "x86_64");
+    const manifest: Manifest = {
+      ...this.manifest,
+      commit,
+      compressed: { key, bytes: compressed.length, sha256: sha256(compressed) },
+      disk: { bytes: disk.length, sha256: sha256(disk) },
+    };
+    this.put(keys.manifest(commit, "x86_64"), JSON.stringify(manifest));
   }
 
   get compressed(): Buffer {
@@ -103,8 +117,10 @@ export class ImageServer {
     const key = request.url!.slice(1);
     const content = this.objects.get(key);
     const failure = this.failures.shift();
-    if (failure !== undefined || content === undefined)
-      return void response.writeHead(failure ?? 404).end("no");
+    const status =
+      failure ?? (content === undefined ? 404 : request.headers["if-none-match"] === this.etag ? 304 : 200);
+    this.requests.push({ key, status });
+    if (status !== 200 || content === undefined) return void response.writeHead(status).end();
 
     const isDisk = key.endsWith(".zst");
     const { range, "if-range": ifRange } = request.headers;
@@ -112,7 +128,7 @@ export class ImageServer {
     const start = range !== undefined && ifRange === this.etag ? Number(/\d+/.exec(range)![0]) : 0;
     const part = content.subarray(start);
     response.writeHead(start > 0 ? 206 : 200, {
-      etag: this.etag,
+      ...(this.etag !== "" && { etag: this.etag }),
       "content-length": part.length,
       ...(start > 0 && { "content-range": `bytes ${start}-${content.length - 1}/${content.length}` }),
     });
