@@ -10,6 +10,7 @@ const noPulumi = [["@pulumi/*"], "release/ never imports Pulumi"];
 
 /** The rooms of release/, from the top: each may import from those below it, and none from those above. */
 const rooms = [
+  "page",
   "compare",
   "retention",
   "pointer",

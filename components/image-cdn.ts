@@ -1,5 +1,6 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
+import { contentSecurityPolicy as securityPolicy } from "../release/store/headers.js";
 
 export interface ImageCdnArgs {
   /** The bucket's regional domain name. */
@@ -109,11 +110,11 @@ export class ImageCdn extends pulumi.ComponentResource {
         );
       return {
         immutable: policy("immutable", "images/ and pointer/ never change", oneYear),
-        pointer: policy("pointer", "latest and latest.json", pointerTtl),
+        pointer: policy("pointer", "latest, latest.json, and the page about them", pointerTtl),
       };
     }
 
-    /** HTTPS only from now on, and no word about how the bucket stores things. */
+    /** HTTPS only from now on, no script in what a browser shows, and no word about how the bucket stores things. */
     function createHeadersPolicy() {
       const hidden = ["x-amz-server-side-encryption", "x-amz-version-id"];
       return new aws.cloudfront.ResponseHeadersPolicy(
@@ -123,6 +124,7 @@ export class ImageCdn extends pulumi.ComponentResource {
           securityHeadersConfig: {
             strictTransportSecurity: { accessControlMaxAgeSec: oneYear, override: true },
             contentTypeOptions: { override: true },
+            contentSecurityPolicy: { contentSecurityPolicy: securityPolicy, override: true },
           },
           removeHeadersConfig: { items: hidden.map((header) => ({ header })) },
         },
@@ -207,7 +209,7 @@ export class ImageCdn extends pulumi.ComponentResource {
           // North America and Europe; hosts elsewhere are served from there.
           priceClass: "PriceClass_100",
           origins: [{ originId, domainName: args.originDomain, originAccessControlId: originAccess.id }],
-          // The pointer, and everything that is not there.
+          // The pointer, the page about it, and everything that is not there.
           defaultCacheBehavior: serve(cache.pointer.id),
           orderedCacheBehaviors: [
             ...["images/*", "pointer/*", ...channels.map((channel) => `${channel}/pointer/*`)].map(
@@ -219,7 +221,7 @@ export class ImageCdn extends pulumi.ComponentResource {
               functionAssociations: [{ eventType: "viewer-request", functionArn: channelFunction!.arn }],
             })),
           ],
-          // Not there, so that `/` answers 404: the bucket would answer with a list of what it holds.
+          // The page for people. While there is none, `/` answers 404: without this, the bucket would answer with a list of what it holds.
           defaultRootObject: "index.html",
           customErrorResponses: errorCodes.map((errorCode) => ({ errorCode, errorCachingMinTtl: errorTtl })),
           restrictions: { geoRestriction: { restrictionType: "none" } },

@@ -84,6 +84,13 @@ export class ImageStore extends pulumi.ComponentResource {
             filter: { prefix: "latest" },
             noncurrentVersionExpiration: { noncurrentDays: 30 },
           },
+          // Each move writes them again, and each is made of what is stored.
+          ...["index.html", "feed.atom", "moves/"].map((prefix) => ({
+            id: `forget-old-pages-${prefix.replace(/\W.*/, "")}`,
+            status: "Enabled",
+            filter: { prefix },
+            noncurrentVersionExpiration: { noncurrentDays: 1 },
+          })),
           // A class that goes by use, so it needs no word of what is live: what nobody asked for in 30 days gets cheaper, then again after
           // 90, and is read at once and without a fee when a rollback brings it back (docs/operations.md has the prices). Objects below
           // 128 KiB stay where they are.

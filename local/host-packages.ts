@@ -11,6 +11,8 @@ import { which } from "./which.js";
 /** A command we run, or a file we read (an absolute path), and the package of Debian and Ubuntu that has it. */
 export interface HostNeed {
   need: string;
+  /** Commands that do as well. */
+  or?: readonly string[];
   package: string;
 }
 
@@ -72,8 +74,19 @@ export const checkNeeds: HostNeed[] = [
   { need: "shellcheck", package: "shellcheck" },
 ];
 
+/**
+ * The browser that the status page is tested in. Ubuntu's package of it is a snap's stand-in, which is left out: its machines on GitHub have
+ * Chrome (https://github.com/actions/runner-images/blob/main/images/ubuntu/Ubuntu2404-Readme.md).
+ */
+export const browser = {
+  need: "chromium",
+  or: ["google-chrome", "google-chrome-stable"],
+  package: "optional:chromium",
+} satisfies HostNeed;
+
 /** What `npm test` needs beyond what it runs: certificates and signatures are made with it, and signatures checked. */
 export const testNeeds: HostNeed[] = [
+  browser,
   { need: "openssl", package: "openssl" },
   { need: "gpg", package: "gnupg" },
   { need: "gpgv", package: "gpgv" },
@@ -117,7 +130,12 @@ export async function missingPackages(
   needs: HostNeed[],
   isThere: (need: string) => Promise<boolean> = isPresent,
 ): Promise<string[]> {
-  const present = await Promise.all(needs.map(({ need }) => isThere(need)));
+  const present = await Promise.all(
+    needs.map(async ({ need, or = [] }) => {
+      for (const one of [need, ...or]) if (await isThere(one)) return true;
+      return false;
+    }),
+  );
   const missing = needs.filter((_, index) => !present[index]).map((need) => need.package);
   return [...new Set(missing)].sort();
 }

@@ -46,6 +46,7 @@ export function renderSummary({ latest, pinned, channels, url, images, steps }: 
   ]);
   return [
     `live: ${latest}${pinned === "" ? " (the newest build)" : " (pinned)"}`,
+    `  ${url}/ (the page for people; feed: ${url}/${keys.feed})`,
     `  ${url}/${keys.latest}`,
     ...lines,
     ...Object.entries(channels).flatMap(([name, commit]) => [

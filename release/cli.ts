@@ -170,17 +170,42 @@ verb("promote", "Make a commit's image the one that hosts get, once it is proven
   .addOption(urlOption().makeOptionMandatory())
   .addHelpText("after", example("promote --commit <commit> --bucket images --url https://images.example.com"))
   .action(async ({ bucket, commit, seq, ...options }: PromoteOptions) => {
-    const [{ openStore }, { inChannel }, { promote }, { nextSeq, readPointer }] = await Promise.all([
+    const [{ openStore }, { inChannel }, { promote }, { nextSeq, readPointer }, { readNotes }, { showMove }] =
+      await Promise.all([
+        import("./store/store.js"),
+        import("./store/channels.js"),
+        import("./pointer/promote.js"),
+        import("./pointer/pointer.js"),
+        import("./pointer/notes.js"),
+        import("./page/write.js"),
+      ]);
+    const [store, calendar, notes] = await Promise.all([
+      openStore(bucket),
+      readRunnerCalendar(),
+      readNotes(root, commit),
+    ]);
+    const { channel, url } = options;
+    const stored = await readPointer(inChannel(store, channel));
+    const next = seq ?? nextSeq(stored, commit, options.stack);
+    const request = { commit, seq: next, notes, ...options };
+    const context = { calendar, trust: readTrust(process.env) };
+    // The page is about what everybody gets.
+    const show = channel === undefined ? () => showMove(store, { url }, context) : undefined;
+    print(await promote(store, request, context, show));
+  });
+
+verb("page", "Write the status page and its feed again, as every move does: what is stored, for people.")
+  .addOption(bucketOption())
+  .addOption(urlOption().makeOptionMandatory())
+  .option("--all", "the pages of all moves too, where one was lost", false)
+  .addHelpText("after", example("page --bucket images --url https://images.example.com"))
+  .action(async ({ bucket, ...request }: PageOptions) => {
+    const [{ openStore }, { writePage }] = await Promise.all([
       import("./store/store.js"),
-      import("./store/channels.js"),
-      import("./pointer/promote.js"),
-      import("./pointer/pointer.js"),
+      import("./page/write.js"),
     ]);
     const [store, calendar] = await Promise.all([openStore(bucket), readRunnerCalendar()]);
-    const stored = await readPointer(inChannel(store, options.channel));
-    const next = seq ?? nextSeq(stored, commit, options.stack);
-    const request = { commit, seq: next, ...options };
-    print(await promote(store, request, { calendar, trust: readTrust(process.env) }));
+    print(await writePage(store, request, { calendar, trust: readTrust(process.env) }));
   });
 
 verb(
@@ -421,6 +446,10 @@ interface PruneOptions extends StoreOptions {
   pinned?: string[];
   only?: string[];
   json: boolean;
+}
+interface PageOptions extends StoreOptions {
+  url: string;
+  all: boolean;
 }
 interface PromoteOptions extends StoreOptions, SetOptions {
   commit: string;

@@ -4,7 +4,7 @@ import { previewPolicy, type PolicyScope } from "./preview-policy.js";
 import { stateKeys } from "./state.js";
 
 /**
- * What a merge may do: look like a preview, keep the state, add images, move the pointer, change the CDN's settings. What binds CI
+ * What a merge may do: look like a preview, keep the state, add images, move the pointer, write the page about it, change the CDN's settings. What binds CI
  * is not in here, because CI must not be able to change it: bucket settings and policy, roles and OIDC provider, DNS and
  * certificate. An administrator applies those.
  */
@@ -42,12 +42,19 @@ export function deployPolicy(scope: PolicyScope): PolicyDocument {
       Action: ["s3:PutObject"],
       Resource: objectArns(bucket, "images/*", ...logKeys(channels)),
     },
-    // The only objects that change: what hosts poll. Earlier versions stay for 30 days.
+    // What hosts poll. Earlier versions stay for 30 days.
     {
       Sid: "MovePointer",
       Effect: "Allow",
       Action: ["s3:PutObject"],
       Resource: objectArns(bucket, ...polledKeys(channels)),
+    },
+    // The page about it, which is written where it still is what was read. It can say what it likes, and runs no script (image-cdn.ts).
+    {
+      Sid: "WritePage",
+      Effect: "Allow",
+      Action: ["s3:GetObject", "s3:PutObject"],
+      Resource: objectArns(bucket, "index.html", "feed.atom", "moves/*"),
     },
     // A publisher which failed or was killed leaves parts that are paid for; the next one finds them by listing. No object goes.
     {

@@ -58,6 +58,7 @@ export function bucketPolicy(bucket: string, publisher: string, pruner: string) 
           ...["", "*/"].flatMap((at) =>
             [`${keys.pointerPrefix}*`, keys.latest, keys.latestJson].map((key) => at + key),
           ),
+          ...[keys.page, keys.feed, `${keys.movesPrefix}*`],
         ].map(objects),
       },
     ],

@@ -42,7 +42,7 @@ export async function cdn({ port, folder, s3Port, bucket, latestTtlSeconds }: Cd
     port,
     configuration,
     // A path it does not know is answered without asking the origin.
-    isHealthy: () => answers(`http://127.0.0.1:${port}/`, 404),
+    isHealthy: () => answers(`http://127.0.0.1:${port}/health`, 404),
     stopSignal: "SIGQUIT",
   };
 }

@@ -1,10 +1,13 @@
+import { contentSecurityPolicy } from "../../release/store/headers.js";
+import { keys } from "../../release/store/keys.js";
+
 export interface CdnSettings {
   /** The port to listen on, on 127.0.0.1. */
   port: number;
   /** The origin: URL of the S3 server and the bucket in it. */
   originUrl: string;
   bucket: string;
-  /** How long `latest` and `latest.json` are cached. */
+  /** How long what changes is cached: the pointer, and the page about it. */
   latestTtlSeconds: number;
   /** The account of nginx's workers. Only root may choose one, and must: the default could not write to the cache. */
   user: string | undefined;
@@ -70,6 +73,8 @@ http {
     proxy_ignore_headers Cache-Control Expires Vary Set-Cookie;
     add_header Cache-Control $cache_control_of_errors always;
     add_header X-Cache $upstream_cache_status always;
+    add_header X-Content-Type-Options nosniff always;
+    add_header Content-Security-Policy "${contentSecurityPolicy}" always;
 
     proxy_cache images;
     proxy_cache_key "$uri|$slice_range";
@@ -95,7 +100,11 @@ http {
       proxy_pass ${originUrl}/${bucket}$uri;
     }
 
-    location ~ "^(/[a-z][a-z0-9-]{0,30})?/latest(\\.json)?$" {
+    location = / {
+      rewrite ^ /${keys.page} last;
+    }
+
+    location ~ "^((/[a-z][a-z0-9-]{0,30})?/latest(\\.json)?|/(index\\.html|feed\\.atom|moves/[0-9]+\\.html))$" {
       proxy_cache_valid 200 ${latestTtlSeconds}s;
       proxy_cache_valid 403 404 5s;
       proxy_pass ${originUrl}/${bucket}$uri;

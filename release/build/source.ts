@@ -82,7 +82,7 @@ async function requireCleanImage(root: string): Promise<void> {
 }
 
 /** @throws UserError with what git says, where it fails */
-async function git(root: string, args: string[], input = ""): Promise<string> {
+export async function git(root: string, args: string[], input = ""): Promise<string> {
   try {
     // The untranslated messages are those people find on the web.
     const { stdout } = await execa("git", args, { cwd: root, env: { LC_ALL: "C" }, input });

@@ -3,6 +3,7 @@ import { fetchReason, UserError } from "../process/errors.js";
 import { channelUrl, inChannel, latestName } from "../store/channels.js";
 import { keys, type Architecture } from "../store/keys.js";
 import { agrees, latestText, moveText, parseLatest, readEntry, readHead, readPointer } from "./pointer.js";
+import type { MoveNotes } from "./notes.js";
 import { say, step } from "../process/progress.js";
 import type { Pointer } from "../store/records.js";
 import { cancellation } from "../process/run.js";
@@ -17,6 +18,8 @@ export interface PromoteRequest {
   stack?: string | undefined;
   /** The channel whose pointer it is; undefined: everybody's. */
   channel?: string | undefined;
+  /** Who and why, where it is a new move. */
+  notes?: MoveNotes;
   architectures: readonly Architecture[];
   /** Base URL of the CDN, without a slash at its end. */
   url: string;
@@ -31,12 +34,14 @@ export interface PromoteResult extends Pointer {
 /**
  * Makes a commit's image the one hosts get: proves it, claims the next entry of the log, writes `latest.json` and `latest`, and
  * waits until the CDN serves it, or another move is the newest. A killed move is finished by repeating it.
+ * @param afterMove runs once the move is made, beside the waiting; must not fail
  * @throws UserError where the image is not complete, or another update moved the pointer
  */
 export async function promote(
   bucket: Store,
   request: PromoteRequest,
   context: Omit<ProofContext, "now">,
+  afterMove: () => Promise<void> = () => Promise.resolve(),
 ): Promise<PromoteResult> {
   const { commit, seq, channel, architectures } = request;
   const store = inChannel(bucket, channel);
@@ -60,7 +65,12 @@ export async function promote(
   const entry = await claim(store, request);
   say(`move ${entry.seq}: ${latestName(channel)} now names ${commit}, before ${entry.previous ?? "nothing"}`);
   await settle(store);
-  await step(`wait until ${url}/latest names it`, () => waitForCdn(store, url, entry));
+  const after = afterMove();
+  try {
+    await step(`wait until ${url}/latest names it`, () => waitForCdn(store, url, entry));
+  } finally {
+    await after;
+  }
   return { ...entry, url };
 }
 
@@ -70,7 +80,7 @@ export async function promote(
  */
 export async function claim(
   store: Store,
-  { commit, seq, stack }: Pick<PromoteRequest, "commit" | "seq" | "stack">,
+  { commit, seq, stack, notes }: Pick<PromoteRequest, "commit" | "seq" | "stack" | "notes">,
 ): Promise<Pointer> {
   const stored = await readPointer(store);
   const newest = stored.head?.seq ?? 0;
@@ -87,6 +97,7 @@ export async function claim(
     previous,
     promotedAt: new Date().toISOString(),
     ...(owner !== undefined && { stack: owner }),
+    ...notes,
   };
   try {
     await store.create(keys.pointer(seq), jsonText(entry));

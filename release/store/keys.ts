@@ -50,6 +50,13 @@ export const keys = {
   /** One per failed attempt: a failure is kept, but does not stop a later attempt from passing. */
   bootFailure: (commit: string, arch: Architecture, startedAt: Date) =>
     imageKey(commit, arch, `.boot-failure-${compactTime(startedAt)}.json`),
+  /** The status page: what a CDN answers to `/`. */
+  page: "index.html",
+  /** Its Atom feed of the moves. */
+  feed: "feed.atom",
+  movesPrefix: "moves/",
+  /** Its older moves, page by page (release/page/moves.ts). */
+  moves: (page: number) => `moves/${page}.html`,
   /** Above the images of all commits. */
   imagesRoot: "images/",
   /** Above the records of all removals, or of one image's. */

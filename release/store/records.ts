@@ -134,6 +134,12 @@ export const pruneRecord = z.object({
 });
 export type PruneRecord = z.infer<typeof pruneRecord>;
 
+/** What git says of a commit: a line each, of at most 200 characters, by whoever wrote the commit. */
+export const commitNote = z.object({ commit, author: z.string(), subject: z.string() });
+export type CommitNote = z.infer<typeof commitNote>;
+/** For people only: one that is not valid must not stop a move. */
+const note = commitNote.optional().catch(undefined);
+
 /** `pointer/<seq>.json`, one per move, and `latest.json`, a copy of the newest. */
 export const pointer = z.object({
   /** Counts the moves from 1. */
@@ -144,5 +150,9 @@ export const pointer = z.object({
   promotedAt: timestamp,
   /** The stack whose pointer it is, "<project>/<stack>"; moves of before there was one, and by hand before any stack's, have none. */
   stack: z.string().optional(),
+  /** The image's own commit, as the checkout that moved knew it; moves of before the end of November 2026 have none. */
+  image: note,
+  /** The commit that asked for the move, where it is another: it pinned the image, or went back to its content. */
+  askedBy: note,
 });
 export type Pointer = z.infer<typeof pointer>;

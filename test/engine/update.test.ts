@@ -43,11 +43,15 @@ describe.sequential("an update, on the real engine with a real store", () => {
         `images/${first}/ubuntu-x86_64.json`,
         `images/${first}/ubuntu-x86_64.qcow2.sha256`,
         `images/${first}/ubuntu-x86_64.qcow2.zst`,
+        "feed.atom",
+        "index.html",
         "latest",
         "latest.json",
+        "moves/1.html",
         "pointer/00000001.json",
       ].sort(),
     );
+    expect(await world.served("")).toContain(`<code>${first}</code>`);
     expect(await world.served("latest")).toBe(`${first}\n`);
     expect(await world.history()).toEqual([[1, first, null]]);
   });

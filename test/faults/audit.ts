@@ -105,7 +105,23 @@ export async function auditBucket(bucket: Bucket, publicKey: string, live?: stri
     if (copy === undefined || !copy.equals(bucket.get(log.at(-1) ?? "")?.bytes ?? Buffer.alloc(0)))
       found.pointers.push("latest.json is not the last move of the log");
   }
+  found.objects.push(...auditPage(bucket, log));
   return found;
+}
+
+/** The page may be behind, as trouble with it stops no move; what there is of it is whole, and of a move that was made. */
+function auditPage(bucket: Bucket, log: string[]): string[] {
+  const wrong: string[] = [];
+  for (const [key, { bytes }] of bucket) {
+    if (!/^(index\.html|feed\.atom|moves\/\d+\.html)$/.test(key)) continue;
+    const text = bytes.toString();
+    const end = key.endsWith(".atom") ? "</feed>\n" : "</html>\n";
+    const moves = [...text.matchAll(/(?:move-|pointer\/0*)(\d+)/g)].map(([, seq]) => Number(seq));
+    if (!text.endsWith(end)) wrong.push(`${key} is not whole`);
+    if (moves.some((seq) => seq < 1 || seq > log.length))
+      wrong.push(`${key} tells of moves that were never made`);
+  }
+  return wrong;
 }
 
 /** @returns what is wrong for good, and what is not there yet */

@@ -1,6 +1,7 @@
 import { runInNewContext } from "node:vm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { channelImagesFunction, type ImageCdnArgs } from "../../../components/image-cdn.js";
+import { contentSecurityPolicy } from "../../../release/store/headers.js";
 import { inputsOf, optionsProbe, recordResources, type Recorded } from "./recorder.js";
 
 const originDomain = "acme-runner-images.s3.eu-central-1.amazonaws.com";
@@ -145,7 +146,7 @@ describe("ImageCdn with a domain and its zone", () => {
     }
   });
 
-  it("answers / from a key that is not there, so that it never shows the list of the bucket", () => {
+  it("answers / from the page, so that it never shows the list of the bucket, also while there is no page", () => {
     expect(distribution()["defaultRootObject"]).toBe("index.html");
   });
 
@@ -161,11 +162,12 @@ describe("ImageCdn with a domain and its zone", () => {
     });
   });
 
-  it("tells clients to stay with HTTPS, and hides how the bucket stores things", () => {
+  it("tells clients to stay with HTTPS, runs no script in a browser, and hides how the bucket stores things", () => {
     expect(inputs("headers", "cdn-headers")).toMatchObject({
       securityHeadersConfig: {
         strictTransportSecurity: { accessControlMaxAgeSec: 31536000, override: true },
         contentTypeOptions: { override: true },
+        contentSecurityPolicy: { contentSecurityPolicy, override: true },
       },
       removeHeadersConfig: {
         items: [{ header: "x-amz-server-side-encryption" }, { header: "x-amz-version-id" }],

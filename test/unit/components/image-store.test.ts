@@ -100,15 +100,17 @@ describe("ImageStore", () => {
       });
     });
 
-    it("forgets old versions of the pointer, and images that were removed, after thirty days, and nothing else", () => {
+    it("forgets old versions of the pointer, and images that were removed, after thirty days, those of the page after one, and nothing else", () => {
       const forgetting = rules().filter((found) => found.noncurrentVersionExpiration !== undefined);
+      const days = { latest: 30, "index.html": 1, "feed.atom": 1, "moves/": 1, "images/": 30 };
       expect(forgetting).toMatchObject(
-        ["latest", "images/"].map((prefix) => ({
+        Object.entries(days).map(([prefix, noncurrentDays]) => ({
           status: "Enabled",
           filter: { prefix },
-          noncurrentVersionExpiration: { noncurrentDays: 30 },
+          noncurrentVersionExpiration: { noncurrentDays },
         })),
       );
+      expect(new Set(rules().map(({ id }) => id)).size).toBe(rules().length);
     });
 
     it("lets images pay by their use, in a class from which everything is read at once, and moves nothing else", () => {

@@ -12,13 +12,14 @@ describe("the bucket's policy", () => {
     for (const action of actions) expect(action).not.toMatch(/Delete|Policy|Acl|Bypass|\*/);
   });
 
-  it("lets everyone read images, pointer and those of channels, and nothing else", () => {
+  it("lets everyone read images, pointer, those of channels and the page about it, and nothing else", () => {
     const everyone = of("*");
     expect(everyone.flatMap(({ Action }) => Action)).toEqual(["s3:GetObject"]);
     expect(everyone.flatMap(({ Resource }) => Resource)).toEqual(
       [
         ...["images/*", "pointer/*", "latest", "latest.json"],
         ...["*/pointer/*", "*/latest", "*/latest.json"],
+        ...["index.html", "feed.atom", "moves/*"],
       ].map((key) => `arn:aws:s3:::runner-images/${key}`),
     );
   });

@@ -24,6 +24,12 @@ describe("the host packages", () => {
     expect(await missingPackages(hostNeeds(["x86_64"], root), isThere)).toEqual(["zstd"]);
   });
 
+  it("are none where another command does as well", async () => {
+    const needs = [{ need: "chromium", or: ["google-chrome"], package: "optional:chromium" }];
+    expect(await missingPackages(needs, (name) => Promise.resolve(name === "google-chrome"))).toEqual([]);
+    expect(await missingPackages(needs, () => Promise.resolve(false))).toEqual(["optional:chromium"]);
+  });
+
   it("include the emulator of the architectures that are built, and of no other", async () => {
     expect(await packagesFor(["x86_64"], root)).toContain("qemu-system-x86");
     expect(await packagesFor(["x86_64"], root)).not.toContain("qemu-system-arm");

@@ -35,10 +35,10 @@ describe("the CDN's configuration", () => {
     expect(config).toContain('proxy_cache_key "$uri|$slice_range";');
   });
 
-  it("keeps the pointer for the given time, and a missing object for 5 seconds", () => {
+  it("keeps the pointer, and the page about it, for the given time, and a missing object for 5 seconds", () => {
     const latest = location(
       nginxConfig({ ...settings, latestTtlSeconds: 1 }),
-      "^(/[a-z][a-z0-9-]{0,30})?/latest(\\.json)?$",
+      "^((/[a-z][a-z0-9-]{0,30})?/latest(\\.json)?|/(index\\.html|feed\\.atom|moves/[0-9]+\\.html))$",
     );
     expect(latest).toContain("proxy_cache_valid 200 1s;");
     expect(latest).toContain("proxy_cache_valid 403 404 5s;");
@@ -51,6 +51,9 @@ describe("the CDN's configuration", () => {
     "/canary/latest",
     "/canary/latest.json",
     "/early-2/pointer/00000001.json",
+    "/index.html",
+    "/feed.atom",
+    "/moves/200.html",
     `/images/${"a".repeat(40)}/ubuntu-x86_64.qcow2.zst`,
     `/images/${"a".repeat(40)}/ubuntu-aarch64.boot.json`,
   ])("serves %s", (path) => {
@@ -74,6 +77,10 @@ describe("the CDN's configuration", () => {
     "/canary/early/latest",
     "/canary/pruned/x.json",
     `/canary/${"a".repeat(40)}/x`,
+    "/moves/",
+    "/moves/x.html",
+    "/moves/1.html.bak",
+    "/pruned/",
   ])("does not ask the origin for %s", (path) => {
     expect(patterns(config).some((pattern) => pattern.test(path))).toBe(false);
   });
@@ -87,6 +94,10 @@ describe("the CDN's configuration", () => {
   ])("takes a channel's name off images, and off nothing else: %s is %s", (asked, found) => {
     const [, pattern] = /rewrite "(.*)" \$1;/.exec(config)!;
     expect(asked.replace(new RegExp(pattern!), "$1")).toBe(found);
+  });
+
+  it("answers / by the page", () => {
+    expect(config).toMatch(/location = \/ \{\s*rewrite \^ \/index\.html last;\s*\}/);
   });
 
   it("sets each header on the server's level, because inner levels would replace them all", () => {

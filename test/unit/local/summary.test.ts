@@ -42,6 +42,7 @@ describe("the summary of npm start", () => {
   it("gives the live commit, the URLs hosts use, sizes, times and the way back", () => {
     const text = renderSummary(summary, now);
     expect(text).toContain(`live: ${latest} (the newest build)`);
+    expect(text).toContain("http://127.0.0.1:20002/ (the page for people");
     expect(text).toContain("http://127.0.0.1:20002/latest\n");
     expect(text).toContain(`http://127.0.0.1:20002/images/${latest}/ubuntu-x86_64.qcow2.zst\n`);
     expect(text).toContain(`http://127.0.0.1:20002/images/${latest}/ubuntu-x86_64.qcow2.sha256\n`);

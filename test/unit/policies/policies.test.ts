@@ -83,6 +83,7 @@ describe.each([
         `arn:aws:s3:::${scope.bucket}/images/*`,
         `arn:aws:s3:::${scope.bucket}/pointer/*`,
         `arn:aws:s3:::${scope.bucket}/canary/pointer/*`,
+        ...(document === preview ? [] : [`arn:aws:s3:::${scope.bucket}/moves/*`]),
         ...objectsOfState(document === preview ? ["state"] : ["state", "locks", "history", "backups"]),
       ].sort(),
     );
@@ -184,8 +185,10 @@ describe("the deploy role", () => {
       "s3:AbortMultipartUpload",
       "s3:DeleteObject",
       "s3:GetObject",
+      "s3:GetObject",
       "s3:ListBucket",
       "s3:ListBucketMultipartUploads",
+      "s3:PutObject",
       "s3:PutObject",
       "s3:PutObject",
       "s3:PutObject",

@@ -153,6 +153,23 @@ describe("a move of the pointer", () => {
       expect(await promote(store, request(a, 1), context)).toMatchObject({ seq: 1, commit: a });
     });
 
+    it("shows what it did once it is made, and beside the waiting", async () => {
+      const events: string[] = [];
+      served = () => {
+        events.push("asked");
+        return `${a}\n`;
+      };
+      const notes = { image: { commit: a, author: "Ada", subject: "image: add ripgrep" } };
+      const moved = await promote(store, { ...request(a, 1), notes }, context, async () => {
+        events.push(`latest names ${store.objects.get(keys.latest)?.trim()}`);
+        await vi.waitFor(() => expect(events).toContain("asked"));
+        events.push("shown");
+      });
+      expect(events).toEqual([`latest names ${a}`, "asked", "shown"]);
+      expect(moved).toMatchObject(notes);
+      expect(JSON.parse(store.objects.get(keys.latestJson)!)).toMatchObject(notes);
+    });
+
     describe("in a channel", () => {
       const inCanary = (commit: string, seq: number) => ({ ...request(commit, seq), channel: "canary" });
       const imageKey = `canary/${keys.diskSha256(a, "x86_64")}`;

@@ -41,6 +41,9 @@ describe("the headers of an object", () => {
   it.each([
     [keys.latest, "text/plain", "max-age=60"],
     [keys.latestJson, "application/json", "max-age=60"],
+    [keys.page, "text/html; charset=utf-8", "max-age=60"],
+    [keys.feed, "application/atom+xml", "max-age=60"],
+    [keys.moves(200), "text/html; charset=utf-8", "max-age=60"],
     [keys.pointer(1), "application/json", "max-age=31536000, immutable"],
     [keys.disk(commit, "x86_64"), "application/zstd", "max-age=31536000, immutable"],
     [keys.diskSha256(commit, "x86_64"), "text/plain", "max-age=31536000, immutable"],
