@@ -45,14 +45,12 @@ const channels = z
               "may only be newest: a channel gets what was built last, and follows no channel, nor itself",
           })
           .default("newest"),
-        promote: z
-          .string(promotionForm)
-          .transform((text, context) => {
-            const promotion = parsePromotion(text);
-            if (promotion === null) context.addIssue({ code: "custom", message: promotionForm });
-            return promotion ?? z.NEVER;
-          })
-          .optional(),
+        // Said by each: were it left out where a pin takes its place, the newest image would go to everybody at once.
+        promote: z.string(promotionForm).transform((text, context) => {
+          const promotion = parsePromotion(text);
+          if (promotion === null) context.addIssue({ code: "custom", message: promotionForm });
+          return promotion ?? z.NEVER;
+        }),
         latest: pin,
       },
       "must be a map like {follows: newest, promote: after 24h}",
@@ -73,7 +71,7 @@ const channels = z
           [name],
         );
     }
-    const [, second] = Object.keys(map).filter((name) => map[name]?.promote !== undefined);
+    const [, second] = Object.keys(map).filter((name) => map[name]!.promote.kind !== "never");
     if (second !== undefined)
       issue("is the second channel that says when everybody gets its images: one of them has to", [
         second,
@@ -595,8 +593,9 @@ function explainChannels(issue: z.core.$ZodIssue, value: unknown): UserError {
     );
   const key = `channels.${channel}.${setting}`;
   const fix = { promote: "'after 24h'", latest: "<commit>", follows: "newest" }[setting] ?? "<value>";
+  const remove = setting === "promote" ? "" : `, or remove it: pulumi config rm --path ${key}`;
   return new UserError(
-    `${where} ${issue.message}, but ${shown(found)}; set it: pulumi config set --path ${key} ${fix}, or remove it: pulumi config rm --path ${key}`,
+    `${where} ${issue.message}, but ${shown(found)}; set it: pulumi config set --path ${key} ${fix}${remove}`,
   );
 }
 

@@ -18,7 +18,7 @@ export interface Due {
 /** As the program decides it (release/pointer/plan.ts), from what the CDN shows to anybody. @throws UserError */
 export async function readDue(root: string, url: string, now: Date): Promise<Due> {
   const { channels, latest: pinned } = parseConfig(await configuredValues(root, stack), {});
-  const gate = channels.find(({ promote }) => promote !== undefined);
+  const gate = channels.find(({ promote }) => promote.kind !== "never");
   if (gate === undefined) return { isDue: false, why: "everybody waits for no channel" };
   if (pinned !== undefined) return { isDue: false, why: `everybody is pinned to ${pinned}` };
   if (url === "") throw new UserError("the variable IMAGES_URL is not set: nothing was deployed yet");

@@ -4,27 +4,27 @@ import { agrees, type StoredPointer } from "./pointer.js";
  * When an image that some hosts have in a channel goes to all the others: the rule, as plain functions. It asks no clock and no store.
  */
 
-/** How what a channel has goes to everybody: by itself, after it was there for so long (in ms), or not by itself. */
-export type Promotion = { kind: "after"; ms: number; text: string } | { kind: "by merge" };
+/** How what a channel has goes to everybody: by itself, after it was there for so long (in ms), by a pin alone, or nobody waits for it. */
+export type Promotion =
+  { kind: "after"; ms: number; text: string } | { kind: "by merge" } | { kind: "never" };
 
 /** A channel as the stack's config has it. */
 export interface Channel {
   name: string;
   /** The commit that it is pinned to; undefined: it follows the newest build. */
   pinned: string | undefined;
-  /** Undefined: everybody does not wait for this channel. */
-  promote: Promotion | undefined;
+  promote: Promotion;
 }
 
 export const promotionForm =
-  'must be "after <number><s, m, h or d>", like "after 24h" (at most 90d), or "by merge"';
+  'must be "after <number><s, m, h or d>", like "after 24h" (at most 90d), "by merge", or "never"';
 
 const units: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const longest = 90 * units["d"]!;
 
-/** @returns null where it is neither "after <number><unit>" nor "by merge" */
+/** @returns null where it is none of "after <number><unit>", "by merge" and "never" */
 export function parsePromotion(text: string): Promotion | null {
-  if (text === "by merge") return { kind: "by merge" };
+  if (text === "by merge" || text === "never") return { kind: text };
   const [, count, unit] = /^after ([1-9]\d{0,6})([smhd])$/.exec(text) ?? [];
   const ms = Number(count) * (units[unit ?? ""] ?? NaN);
   return ms <= longest ? { kind: "after", ms, text: `${count}${unit}` } : null;
@@ -53,7 +53,7 @@ export function everybody(
   stored: StoredPointer,
   now: Date,
 ): Everybody {
-  if (live === null || live === newest || promote === undefined)
+  if (live === null || live === newest || promote.kind === "never")
     return { commit: newest, waits: null, until: null };
   const stays = (why: string, until: Date | null = null): Everybody => ({
     commit: live,

@@ -73,7 +73,7 @@ export async function planMoves(
     readPointer(store),
     Promise.all(channels.map(({ name }) => readChannel(store, name))),
   ]);
-  const gate = channels.findIndex(({ promote }) => promote !== undefined);
+  const gate = channels.findIndex(({ promote }) => promote.kind !== "never");
   const { commit, waits } =
     gate === -1 || pinned !== undefined
       ? { commit: newest, waits: null }

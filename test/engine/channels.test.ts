@@ -176,7 +176,10 @@ describe.sequential("a channel, on the real engine with a real store and CDN", (
   it("says of each pin what it lacks, in a line of its own, and changes nothing", async () => {
     const lame = await world.copyImage(second, "1".repeat(40), { without: "x86_64.boot.json" });
     const gone = "2".repeat(40);
-    await world.setConfig("channels", { canary: { latest: lame }, early: { latest: gone } });
+    await world.setConfig("channels", {
+      canary: { promote: "never", latest: lame },
+      early: { promote: "never", latest: gone },
+    });
     const before = await world.keys();
     const failure = await world.failure(() => world.up());
     expect(failure).toContain(
@@ -191,7 +194,7 @@ describe.sequential("a channel, on the real engine with a real store and CDN", (
 
   it("is refused where its name is that of a folder with something else in it", async () => {
     await world.overwrite("docs/index.txt", "somebody's");
-    await world.setConfig("channels", { docs: {} });
+    await world.setConfig("channels", { docs: { promote: "never" } });
     expect(await world.failure(() => world.preview())).toContain(
       "holds docs/index.txt, which is no channel's: call it otherwise, or take that away",
     );

@@ -141,7 +141,7 @@ describe.sequential(
       const { world, aws, github } = await production.another();
       await world.up();
       const [made, known] = [aws.changes.length, github.changes.length];
-      await world.setConfig("channels", { canary: { promote: "after 24h" }, lab: {} });
+      await world.setConfig("channels", { canary: { promote: "after 24h" }, lab: { promote: "never" } });
       await world.up();
       const changes = [...aws.changes.slice(made), ...github.changes.slice(known)];
       expect(changes.map(({ verb, name }) => `${verb} ${name}`).sort()).toEqual([

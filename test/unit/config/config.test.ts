@@ -79,10 +79,10 @@ describe("the stack's configuration", () => {
     ],
     [
       "several, one of which everybody waits for",
-      '{"canary": {"promote": "by merge"}, "lab-2": {}}',
+      '{"canary": {"promote": "by merge"}, "lab-2": {"promote": "never"}}',
       [
         { name: "canary", pinned: undefined, promote: { kind: "by merge" } },
-        { name: "lab-2", pinned: undefined, promote: undefined },
+        { name: "lab-2", pinned: undefined, promote: { kind: "never" } },
       ],
     ],
   ])("reads %s", (_, text, channels) => {
@@ -108,24 +108,29 @@ describe("the stack's configuration", () => {
     ],
     [
       "a channel that follows another",
-      '{"a": {}, "b": {"follows": "a"}}',
+      '{"a": {"promote": "never"}, "b": {"follows": "a"}}',
       "channels.b.follows may only be newest",
     ],
     [
       "a time without a unit",
       '{"canary": {"promote": "after 24"}}',
-      'channels.canary.promote must be "after <number><s, m, h or d>", like "after 24h" (at most 90d), or "by merge", but it is "after 24"; set it: pulumi config set --path channels.canary.promote \'after 24h\'',
+      'channels.canary.promote must be "after <number><s, m, h or d>", like "after 24h" (at most 90d), "by merge", or "never", but it is "after 24"; set it: pulumi config set --path channels.canary.promote \'after 24h\'',
+    ],
+    [
+      "a channel that does not say how its images go to everybody",
+      `{"canary": {"latest": "${commit}"}}`,
+      'channels.canary.promote must be "after <number><s, m, h or d>", like "after 24h" (at most 90d), "by merge", or "never", but it is missing; set it: pulumi config set --path channels.canary.promote \'after 24h\'',
     ],
     ["a time that is a number", '{"canary": {"promote": 24}}', "channels.canary.promote must be"],
     ["no time at all", '{"canary": {"promote": "after 0s"}}', "channels.canary.promote must be"],
     [
       "a short commit",
-      '{"canary": {"latest": "0123456"}}',
+      '{"canary": {"promote": "never", "latest": "0123456"}}',
       'channels.canary.latest must be 40 lowercase hex characters: the full hash of a published commit, but it is "0123456"; set it: pulumi config set --path channels.canary.latest <commit>',
     ],
     [
       "a setting that there is none of",
-      '{"canary": {"pin": "x"}}',
+      '{"canary": {"promote": "never", "pin": "x"}}',
       'channels.canary holds "pin", which is none of follows, promote, latest; edit the stack\'s file',
     ],
     [
@@ -136,14 +141,14 @@ describe("the stack's configuration", () => {
     ...["images", "pointer", "pruned", "latest", "newest", "moves", "index"].map(
       (name): [string, string, string] => [
         `the name ${name}`,
-        JSON.stringify({ [name]: {} }),
+        JSON.stringify({ [name]: { promote: "never" } }),
         `channels.${name} is called like something else below the CDN's URL, or may come to be: choose another name; edit the stack's file, or: pulumi config rm --path channels.${name}`,
       ],
     ),
     ...["", "Canary", "2nd", "a/b", "latest.json", "feed.atom", "..", "a b", "a".repeat(32), "\u202e"].map(
       (name): [string, string, string] => [
         `the name ${JSON.stringify(name)}`,
-        `{${JSON.stringify(name)}: {}}`,
+        `{${JSON.stringify(name)}: {"promote": "never"}}`,
         "is no name of a channel: a lowercase letter, then at most 30 lowercase letters, digits and hyphens",
       ],
     ),

@@ -380,6 +380,10 @@ const reads: Record<string, { target: Target; actions: string[] }> = {
     target: targets.cachePolicy,
     actions: ["cloudfront:GetCachePolicy"],
   },
+  "aws:cloudfront/function:Function": {
+    target: targets.channelFunction,
+    actions: ["cloudfront:DescribeFunction", "cloudfront:GetFunction"],
+  },
   "aws:cloudfront/responseHeadersPolicy:ResponseHeadersPolicy": {
     target: targets.headersPolicy,
     actions: ["cloudfront:GetResponseHeadersPolicy"],

@@ -108,9 +108,9 @@ describe("everybody, beside a channel that gets new images first,", () => {
       /by a merge alone: pulumi config set latest 2{40}$/,
     ],
     [
-      "does not wait for a channel that says nothing of it",
+      "does not wait for a channel from which nothing ever goes to them",
       live,
-      { ...canary, promote: undefined },
+      { ...canary, promote: { kind: "never" } },
       nothing,
       due,
       newest,
@@ -232,7 +232,7 @@ describe("a channel in a bucket", () => {
     const both = ["x86_64", "aarch64"] as const;
     const channels = [
       { ...canary, pinned: old },
-      { name: "early", pinned: newest, promote: undefined },
+      { name: "early", pinned: newest, promote: { kind: "never" as const } },
     ];
     await expect(planMoves(store, { ...question, architectures: both, channels })).rejects.toThrow(
       /^config runner-images:channels\.canary\.latest names 0{40}, which cannot go live: aarch64: not published for this architecture; .*\nconfig runner-images:channels\.early\.latest names 2{40}, which cannot go live: aarch64: not published/,
