@@ -48,6 +48,8 @@ export interface Followed {
   sha256: string;
   /** The link named another image before, or none. */
   changed: boolean;
+  /** Bytes of a disk or a delta that came through the network; 0: the image was here. */
+  downloadedBytes: number;
   /** What all kept images of this architecture take, in bytes. */
   cacheBytes: number;
   /** The commits of the images that went, to keep to the limit. */
@@ -68,12 +70,14 @@ export async function follow(options: FollowOptions): Promise<Followed> {
     const latest = await fetchLatest(url, options, known?.latest ?? null);
     const changed = (await linkedCommit(link)) !== latest.commit;
     let current: Notes;
+    let downloadedBytes = 0;
     if (known?.latest.commit === latest.commit) {
       current = { ...known, latest };
       if (latest.etag !== known.latest.etag) await writeNotes(directory, current);
     } else {
       const { commit } = latest;
       const image = await fetchImage({ ...options, commit });
+      downloadedBytes = image.downloadedBytes;
       const previous = changed
         ? await linkedCommit(link)
         : ((await lastNotes(directory, arch))?.previous ?? null);
@@ -91,7 +95,7 @@ export async function follow(options: FollowOptions): Promise<Followed> {
     }
     const cache = await keepTo(options.limit, directory, arch, [latest.commit, current.previous]);
     const { disk } = current.manifest;
-    return { commit: latest.commit, arch, path: link, ...disk, changed, ...cache };
+    return { commit: latest.commit, arch, path: link, ...disk, changed, downloadedBytes, ...cache };
   });
 }
 

@@ -85,6 +85,7 @@ describe("fetch --follow", () => {
       path: link,
       sha256: sha256(disks[first]!),
       changed: true,
+      downloadedBytes: archives[first]!.length,
       removed: [],
     });
     expect(await readlink(link)).toBe(`${first}/ubuntu-x86_64.qcow2`);
@@ -95,7 +96,7 @@ describe("fetch --follow", () => {
   it("asks one conditional question while nothing changes, and does not read the image", async () => {
     await run();
     server.requests.length = 0;
-    expect(await run()).toMatchObject({ commit: first, changed: false });
+    expect(await run()).toMatchObject({ commit: first, changed: false, downloadedBytes: 0 });
     expect(server.requests).toEqual([{ key: "latest", status: 304 }]);
   });
 
