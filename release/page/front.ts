@@ -3,6 +3,7 @@ import type { Origin } from "../attest/origin.js";
 import { isSame, type ContentsDiff } from "../compare/diff.js";
 import { standing, type Usability } from "../pointer/runner-releases.js";
 import { keys } from "../store/keys.js";
+import type { Delta } from "../store/records.js";
 import type { KnownImage, LiveArchitecture, LiveImage, PageFacts } from "./facts.js";
 import { page, short, timeOf } from "./layout.js";
 import { foreign, markup, oneLine, type Markup } from "./markup.js";
@@ -61,7 +62,7 @@ function architectures(live: LiveImage, now: Date): Markup {
 
 function card({ image, diff, origin }: LiveArchitecture, now: Date): Markup {
   const { arch, commit, manifest, boot, usability } = image;
-  const { compressed, disk, build, sbom, publishedAt } = manifest;
+  const { compressed, deltas = [], disk, build, sbom, publishedAt } = manifest;
   const before = diff === null ? null : diff.compressedBytes[0];
   const files = [
     [keys.manifest(commit, arch), "manifest"],
@@ -75,7 +76,7 @@ function card({ image, diff, origin }: LiveArchitecture, now: Date): Markup {
 <article class="card" aria-labelledby="${arch}">
 <header><h3 id="${arch}">${arch}</h3><span class="small muted">published ${timeOf(publishedAt)}</span></header>
 <dl class="facts">
-<dt>Download</dt><dd>${prettyBytes(compressed.bytes)}${sizeChange(before, compressed.bytes)}<small>unpacked ${prettyBytes(disk.bytes)}; virtual disk ${prettyBytes(build.virtualSize, { binary: true })}</small></dd>
+<dt>Download</dt><dd>${prettyBytes(compressed.bytes)}${sizeChange(before, compressed.bytes)}<small>unpacked ${prettyBytes(disk.bytes)}; virtual disk ${prettyBytes(build.virtualSize, { binary: true })}</small>${deltas.map(deltaLine)}</dd>
 <dt>Runner</dt><dd>${build.runner.kind} ${oneLine(build.runner.version, nameLimit)}<small>${oneLine(build.base.name, nameLimit)}${build.profile === undefined ? null : `, profile ${build.profile}`}</small></dd>
 <dt>Usable until</dt><dd>${usable(usability, now)}</dd>
 <dt>Built by</dt><dd>${builtBy(origin)}</dd>
@@ -83,6 +84,11 @@ function card({ image, diff, origin }: LiveArchitecture, now: Date): Markup {
 ${bootPlot(boot, { seconds: diff?.bootSeconds[0] ?? null, stages: diff?.bootStages[0] ?? null })}
 <p class="links">${files.map(([key, name]) => markup`<a href="${key}">${name}<span class="unseen"> of ${arch}</span></a>`)}</p>
 </article>`;
+}
+
+/** What a host downloads that has the other image (docs/contract.md, "Fetching what changed"). */
+function deltaLine({ from, bytes }: Delta): Markup {
+  return markup`<small>${prettyBytes(bytes)} where <code>${short(from)}</code> is there</small>`;
 }
 
 function sizeChange(before: number | null, after: number): Markup | null {

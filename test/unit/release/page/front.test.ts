@@ -51,6 +51,24 @@ describe("the front page", () => {
   });
 
   it.each<[string, Parameters<typeof liveOf>[1], RegExp]>([
+    [
+      "deltas, and the images that they are of use with",
+      {
+        changes: {
+          manifest: {
+            ...liveOf("x86_64").image.manifest,
+            deltas: [1, 3].map((of) => ({
+              from: commitOf(of),
+              base: { bytes: 1, sha256: "0".repeat(64) },
+              key: "k",
+              bytes: of * 500_000,
+              sha256: "0".repeat(64),
+            })),
+          },
+        },
+      },
+      /<small>500 kB where <code>a{12}<\/code> is there<\/small><small>1\.5 MB where <code>a{12}<\/code> is there<\/small>/,
+    ],
     ["no boot that is known", { changes: { boot: null } }, /Boot to runner: not known/],
     [
       "an image whose end is near",
