@@ -4,6 +4,7 @@ import { mkdir, open, rm, stat, type FileHandle } from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { readRange } from "../process/files.js";
 import { startZstd } from "../process/zstd.js";
 import {
   recipeFrame,
@@ -169,7 +170,8 @@ export function referenceOf(
 /**
  * Makes a delta.
  * @param file the disk
- * @param stream its base, which has so many bytes
+ * @param readFrom hands over its base as a stream, once, and again where that was cut
+ * @param baseBytes how many bytes the base has
  * @param folder for what is written meanwhile; the frames stay there
  */
 export async function makeDelta(
@@ -251,15 +253,5 @@ async function compressRanges(
 }
 
 async function* readRanges(file: FileHandle, ranges: Range[]): AsyncGenerator<Buffer> {
-  const pieceBytes = 256 * blockBytes;
-  for (const [offset, length] of ranges)
-    for (let done = 0; done < length;) {
-      const { bytesRead, buffer } = await file.read({
-        buffer: Buffer.allocUnsafe(Math.min(pieceBytes, length - done)),
-        position: offset + done,
-      });
-      if (bytesRead === 0) throw new Error(`${offset + done} is beyond the end of the disk`);
-      yield buffer.subarray(0, bytesRead);
-      done += bytesRead;
-    }
+  for (const range of ranges) yield* readRange(file, range);
 }

@@ -79,14 +79,14 @@ async function filesOf(image: string): Promise<string[]> {
 /**
  * Which files some process has open, as far as this user may see it (root: all of it), or holds a lock on, which anybody may see:
  * QEMU locks the disks it uses, a backing file too (https://www.qemu.org/docs/master/system/qemu-block-drivers.html#disk-image-file-locking).
- * @returns null where the system does not say, as it has no /proc
+ * Where the system does not say, as it has no /proc, all are taken for used.
  */
-export async function inUse(files: readonly string[], proc = "/proc"): Promise<Set<string> | null> {
+export async function inUse(files: readonly string[], proc = "/proc"): Promise<Set<string>> {
   const [locks, processes] = await Promise.all([
     readFile(path.join(proc, "locks"), "utf8").catch(() => null),
     readdir(proc).catch(() => null),
   ]);
-  if (locks === null || processes === null) return null;
+  if (locks === null || processes === null) return new Set(files);
   const inodes = new Map<string, string>();
   for (const file of files) {
     const stats = await stat(file, { bigint: true }).catch(() => null);

@@ -4,7 +4,7 @@ import { mkdir, open, rm, stat, type FileHandle } from "node:fs/promises";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import prettyBytes from "pretty-bytes";
-import { UserError } from "../process/errors.js";
+import { readAt, readRange } from "../process/files.js";
 import { sha256File } from "../process/hash.js";
 import { say, step } from "../process/progress.js";
 import { cancellation } from "../process/run.js";
@@ -234,22 +234,6 @@ function supplyOf(chunks: AsyncGenerator<Buffer>) {
     },
     close: () => chunks.return(undefined),
   };
-}
-
-async function* readRange(file: FileHandle, [offset, length]: Range): AsyncGenerator<Buffer> {
-  for (let done = 0; done < length; done += pieceBytes)
-    yield await readAt(file, offset + done, Math.min(pieceBytes, length - done));
-}
-
-/** @throws UserError where the file ends before */
-async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(length);
-  for (let done = 0; done < length;) {
-    const { bytesRead } = await file.read(buffer, done, length - done, offset + done);
-    if (bytesRead === 0) throw new UserError("a file ended before its length");
-    done += bytesRead;
-  }
-  return buffer;
 }
 
 async function writeAt(file: FileHandle, piece: Buffer, offset: number): Promise<void> {

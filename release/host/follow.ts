@@ -179,11 +179,7 @@ async function keepTo(
   const bytes = (of: typeof images) => of.reduce((sum, image) => sum + image.bytes, 0);
   if (limit === null || bytes(images) <= limit) return { cacheBytes: bytes(images), removed: [] };
   const used = await inUse(images.map((image) => image.path));
-  const going = tooMuch(
-    images,
-    limit,
-    (image) => used === null || used.has(image.path) || commits.includes(image.commit),
-  );
+  const going = tooMuch(images, limit, (image) => used.has(image.path) || commits.includes(image.commit));
   const removed = [];
   for (const image of going) if (await removeImage(image)) removed.push(image);
   const cacheBytes = bytes(images) - bytes(removed);

@@ -114,7 +114,7 @@ function usable(usability: Usability, now: Date): Markup {
 function builtBy(origin: Origin | null): Markup {
   if (origin === null) return markup`not asked<small>this stack names no signer</small>`;
   const { signer, problem, warning } = origin;
-  if (signer !== null) return markup`attested${markup`<small>by ${signerName(signer)}</small>`}`;
+  if (signer !== null) return markup`attested<small>by ${signerName(signer)}</small>`;
   return markup`<strong class="${problem === null ? "warn" : "bad"}">not attested</strong><small>${oneLine(problem ?? warning ?? "", 300)}</small>`;
 }
 

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
+import { open, rename, rm, type FileHandle } from "node:fs/promises";
 import path from "node:path";
+import { UserError } from "./errors.js";
 
 /** Writes a file so that it is there whole or not at all, also after a power failure. */
 export async function writeFileAtomically(
@@ -33,4 +34,25 @@ export async function sync(file: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** Pieces of a part of a file. @throws UserError where it ends before */
+export async function* readRange(
+  file: FileHandle,
+  [offset, length]: [offset: number, length: number],
+): AsyncGenerator<Buffer> {
+  const pieceBytes = 1024 * 1024;
+  for (let done = 0; done < length; done += pieceBytes)
+    yield await readAt(file, offset + done, Math.min(pieceBytes, length - done));
+}
+
+/** @throws UserError where the file ends before */
+export async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(length);
+  for (let done = 0; done < length;) {
+    const { bytesRead } = await file.read(buffer, done, length - done, offset + done);
+    if (bytesRead === 0) throw new UserError("a file ended before its length");
+    done += bytesRead;
+  }
+  return buffer;
 }
