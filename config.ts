@@ -10,6 +10,7 @@ import {
 } from "./release/attest/signer.js";
 import { parsePromotion, promotionForm, type Channel } from "./release/pointer/channels.js";
 import { UserError } from "./release/process/errors.js";
+import type { PruneRequest } from "./release/retention/prune.js";
 import type { Retention } from "./release/retention/rule.js";
 import { channelPattern, reservedNames } from "./release/store/channels.js";
 import { architectures, defaultDeltas, maxDeltas } from "./release/store/keys.js";
@@ -285,7 +286,7 @@ export interface Config extends Pick<
   deltaEnvironment: Record<string, string>;
   /** The pointers that some hosts poll in place of everybody's; none: there is one pointer. */
   channels: Channel[];
-  /** How long images are kept; only `release prune` and the daily look ask. */
+  /** How long images are kept; only previews, prune.yml and the daily look ask. */
   retention: Retention;
   /** Whose word is taken on who built an image; null: nobody's is asked for. */
   trust: Trust | null;
@@ -334,6 +335,20 @@ export function parseConfig(values: Record<string, string>, environment: NodeJS.
     retention: { images: keepImages, days: keepDays, moves: keepMoves },
     ...readTrustConfig(parsed.data, environment),
     store: readStore(parsed.data, values, environment),
+  };
+}
+
+/** What a stack says of which images may be removed, now. */
+export function pruneRequest(
+  { retention, latest, channels }: Pick<Config, "retention" | "latest" | "channels">,
+  newest: string,
+): PruneRequest {
+  return {
+    retention,
+    pinned: [latest, ...channels.map(({ pinned }) => pinned)].filter((commit) => commit !== undefined),
+    channels: channels.map(({ name }) => name),
+    newest,
+    now: new Date(),
   };
 }
 

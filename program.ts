@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { LatestPointer } from "./components/latest-pointer.js";
 import { RunnerImage } from "./components/runner-image.js";
-import { readConfig, type AwsStore, type ReadyStore, type Config } from "./config.js";
+import { pruneRequest, readConfig, type AwsStore, type ReadyStore, type Config } from "./config.js";
 import type { Infrastructure } from "./infrastructure.js";
 import { billMark, billOf, channelBill } from "./release/compare/bill.js";
 import { UserError } from "./release/process/errors.js";
@@ -11,7 +11,12 @@ import { planMoves } from "./release/pointer/plan.js";
 import { prove } from "./release/pointer/verify.js";
 import { readCalendar } from "./release/pointer/runner-releases.js";
 import { newestImage } from "./release/build/source.js";
-import { emptyStore, findStore, openStore, type BucketReader } from "./release/store/store.js";
+import { glance, type PruneRequest } from "./release/retention/prune.js";
+import { goingLines, goingText } from "./release/retention/rule.js";
+import { emptyStore, findStore, openStore, type ListedStore } from "./release/store/store.js";
+
+/** Images that a preview names which nothing holds any more; the others are counted. */
+const removalsShown = 5;
 
 /** What a person needs after an update: `pulumi stack output`. */
 export interface Outputs {
@@ -79,16 +84,17 @@ async function deploy(root: string): Promise<Outputs> {
     );
   if (pulumi.runtime.isDryRun()) {
     const { architectures } = config;
-    try {
-      const lines = await billOf(store, move, { architectures, calendar, now: new Date() });
-      for (const line of lines) await pulumi.log.info(`${billMark}${line}`);
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      // What is live may be damaged, and is what a rollback gets away from.
-      await pulumi.log.warn(`what the move does to the fleet is not known: ${error.message}`);
-    }
+    // What is live may be damaged, and is what a rollback gets away from.
+    const [lines, removal] = await Promise.all([
+      unlessUnknown("what the move does to the fleet", () =>
+        billOf(store, move, { architectures, calendar, now: new Date() }),
+      ),
+      unlessUnknown("what nothing holds any more", () => removalLines(store, pruneRequest(config, newest))),
+    ]);
     const few = channels.map((own) => channelBill(own.channel, own));
-    for (const line of [...few, waits]) if (line !== null) await pulumi.log.info(`${billMark}${line}`);
+    for (const line of [...lines, ...few, waits])
+      if (line !== null) await pulumi.log.info(`${billMark}${line}`);
+    for (const line of removal) await pulumi.log.info(line);
   }
 
   const { url, environment: where, ready, ...provisioned } = await place(config);
@@ -139,8 +145,30 @@ async function deploy(root: string): Promise<Outputs> {
   return { ...outputs, latest: move.commit, ...(channels.length > 0 && { channels: live }) };
 }
 
+/** Lines of a preview that it can do without. */
+async function unlessUnknown(what: string, lines: () => Promise<string[]>): Promise<string[]> {
+  try {
+    return await lines();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    await pulumi.log.warn(`${what} is not known: ${error.message}`);
+    return [];
+  }
+}
+
+/** What a preview says of what could be removed once this is merged, which takes another workflow and a review of its own. */
+async function removalLines(store: ListedStore, request: PruneRequest): Promise<string[]> {
+  const plan = await glance(store, request);
+  if (plan === null)
+    return ["prune: there are more images than a preview looks through: npm run release -- prune"];
+  const going = goingText(plan.verdicts);
+  if (going === null) return [];
+  const proofs = goingLines(plan.verdicts, removalsShown).map((line) => `prune: ${line}`);
+  return [`${billMark}storage: ${going} can be removed (docs/operations.md)`, ...proofs];
+}
+
 /** The bucket as it is now. What this stack is still to provision holds nothing yet. */
-async function lookInto(store: ReadyStore | AwsStore): Promise<BucketReader> {
+async function lookInto(store: ReadyStore | AwsStore): Promise<ListedStore> {
   if (store.kind !== "aws") return openStore(store.bucket, { ...process.env, ...store.environment });
   const { preflight } = await import("./preflight.js");
   if (!(await preflight(store))) return emptyStore;

@@ -15,7 +15,7 @@ import { platform } from "./platform.js";
 import { hasLanguageHost, setUp, setUpRelease } from "./setup.js";
 import {
   configuredArchitectures,
-  configuredChannelPins,
+  configuredChannels,
   configuredPin,
   releaseEnvironment,
 } from "./stack-file.js";
@@ -129,7 +129,8 @@ passOn(
     const user = args[0] === "prune" && args.includes("--delete") ? "pruner" : "publisher";
     const pin = await configuredPin(checkout);
     // `status` tells everybody's, `prune` takes them all.
-    const pins = args[0] === "prune" ? [pin, ...(await configuredChannelPins(checkout))] : [pin];
+    const channels = args[0] === "prune" ? await configuredChannels(checkout) : [];
+    const pins = [pin, ...channels.flatMap(({ pinned }) => pinned ?? [])];
     await passThrough(
       process.execPath,
       ["--import", "tsx/esm", release, ...args],

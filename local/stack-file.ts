@@ -86,12 +86,14 @@ export async function configuredPin(root: string, stack = stackName): Promise<st
   return typeof configured === "string" ? configured : "";
 }
 
-/** The commits that a stack's channels are pinned to. */
-export async function configuredChannelPins(root: string, stack = stackName): Promise<string[]> {
+/** A stack's channels, each by its name and the commit that it is pinned to; undefined: to none. */
+export async function configuredChannels(
+  root: string,
+  stack = stackName,
+): Promise<{ name: string; pinned: string | undefined }[]> {
   const configured = (await readStackFile(root, stack))("channels");
-  const channels: unknown[] = Object.values((configured ?? {}) as Record<string, unknown>);
-  return channels.flatMap((channel) => {
+  return Object.entries((configured ?? {}) as Record<string, unknown>).map(([name, channel]) => {
     const { latest } = (channel ?? {}) as { latest?: unknown };
-    return typeof latest === "string" ? [latest] : [];
+    return { name, pinned: typeof latest === "string" ? latest : undefined };
   });
 }

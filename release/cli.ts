@@ -189,9 +189,7 @@ verb("promote", "Make a commit's image the one that hosts get, once it is proven
     const next = seq ?? nextSeq(stored, commit, options.stack);
     const request = { commit, seq: next, notes, ...options };
     const context = { calendar, trust: readTrust(process.env) };
-    // The page is about what everybody gets.
-    const show = channel === undefined ? () => showMove(store, { url }, context) : undefined;
-    print(await promote(store, request, context, show));
+    print(await promote(store, request, context, () => showMove(store, { url }, context)));
   });
 
 verb("page", "Write the status page and its feed again, as every move does: what is stored, for people.")

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
-import { configuredArchitectures } from "../../local/stack-file.js";
+import { configuredArchitectures, configuredChannels } from "../../local/stack-file.js";
 import { findBootRecord } from "../../release/boot/hand-over.js";
 import { findBuilt } from "../../release/build/build.js";
 import { newestImage } from "../../release/build/source.js";
@@ -17,6 +17,7 @@ import { UserError } from "../../release/process/errors.js";
 import { readCalendar, usabilityText } from "../../release/pointer/runner-releases.js";
 import { say } from "../../release/process/progress.js";
 import { readServedLatest } from "../../release/pointer/promote.js";
+import { channelUrl, latestName } from "../../release/store/channels.js";
 import type { Architecture } from "../../release/store/keys.js";
 import { exclusions, leaveOut, readStages, type LeftOut } from "./build-plan.js";
 import { addSummary, bootRecords, main } from "./github.js";
@@ -36,7 +37,8 @@ async function deploy(): Promise<number> {
   const folder = await mkdtemp(path.join(tmpdir(), "deploy-"));
   const eventLog = path.join(folder, "events.log");
   try {
-    const before = await live();
+    const pointers = [undefined, ...(await configuredChannels(process.cwd(), stack)).map(({ name }) => name)];
+    const before = await Promise.all(pointers.map(live));
     const { choice, leftOut } = await choose();
     if (leftOut !== null) say(leftOut);
     const { result, reason } = await update(choice, eventLog);
@@ -46,8 +48,13 @@ async function deploy(): Promise<number> {
       : result.exitCode === 0
         ? "done"
         : "failed";
-    const images = await liveImages();
-    addSummary(updateSummary({ outcome, before, after: await live(), images, changes, reason, leftOut }));
+    const [images, after] = await Promise.all([liveImages(), Promise.all(pointers.map(live))]);
+    const moves = pointers.map((channel, index) => ({
+      name: latestName(channel),
+      before: before[index]!,
+      after: after[index]!,
+    }));
+    addSummary(updateSummary({ outcome, moves, images, changes, reason, leftOut }));
     if (reason !== undefined) say(`error: ${reason}`);
     return isCancelled() ? 130 : result.exitCode;
   } finally {
@@ -106,11 +113,12 @@ function up(choice: string[], eventLog: string): Promise<PulumiResult> {
   });
 }
 
-/** What hosts get now, in a few words. */
-async function live(): Promise<string> {
+/** What everybody's hosts, or those of a channel, get now, in a few words. */
+async function live(channel: string | undefined): Promise<string> {
   if (imagesUrl === "") return "unknown (the variable IMAGES_URL is not set)";
-  const served = await readServedLatest(imagesUrl);
-  return served.commit ?? `none: ${imagesUrl}/latest ${served.description}`;
+  const url = channelUrl(imagesUrl, channel);
+  const served = await readServedLatest(url);
+  return served.commit ?? `none: ${url}/latest ${served.description}`;
 }
 
 /** Until when the live images can be used, one line each; what is not known is said. */

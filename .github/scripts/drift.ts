@@ -2,7 +2,7 @@
 import { configuredArchitectures } from "../../local/stack-file.js";
 import { UserError } from "../../release/process/errors.js";
 import { say } from "../../release/process/progress.js";
-import { goingText } from "../../release/retention/rule.js";
+import { goingLines, goingText } from "../../release/retention/rule.js";
 import { readCalendar } from "../../release/pointer/runner-releases.js";
 import { addSummary, codeBlock, main, runUrl, setOutput } from "./github.js";
 import { readDue } from "./due.js";
@@ -10,6 +10,9 @@ import { readLive } from "./live.js";
 import { passSignalOn, pulumi, stack } from "./pulumi.js";
 import { planRemoval } from "./removal.js";
 import { everybodysPointer, judgePreview, unreadable, upkeepDue, type Findings } from "./upkeep.js";
+
+/** Images that can be removed, of which the issue says why; the others are counted. */
+const removalsShown = 30;
 
 async function look(): Promise<Findings> {
   const due: string[] = [];
@@ -36,11 +39,13 @@ async function look(): Promise<Findings> {
       due.push(...upkeepDue(manifest, await calendar.usability(manifest.build.runner), new Date()));
     });
   }
-  await seen("what can be removed", blind, async () => {
-    const going = goingText((await planRemoval()).plan.verdicts);
+  const removal = await seen("what can be removed", blind, async () => {
+    const { verdicts } = (await planRemoval()).plan;
+    const going = goingText(verdicts);
     if (going !== null) due.push(`${going} can be removed: gh workflow run prune.yml`);
+    return goingLines(verdicts, removalsShown);
   });
-  return { drift: judged.drift, due, blind };
+  return { drift: judged.drift, due, blind, removal: removal ?? [] };
 }
 
 /** What a look has found; undefined: it could not be looked at, and `blind` says why. */
@@ -55,10 +60,13 @@ async function seen<T>(what: string, blind: string[], work: () => Promise<T>): P
 }
 
 /** The issue's text; empty where all is well. */
-function report({ drift, due, blind }: Findings): string {
+function report({ drift, due, blind, removal }: Findings): string {
   const parts = [
     ...(blind.length === 0 ? [] : ["### It could not be looked at everything", list(blind)]),
     ...(due.length === 0 ? [] : ["### Due", list(due)]),
+    ...(removal.length === 0
+      ? []
+      : ["### What nothing holds any more, and why", codeBlock(removal.join("\n"))]),
     ...(drift === null
       ? []
       : [

@@ -5,7 +5,7 @@
 import {
   configuredArchitectures,
   configuredBuild,
-  configuredChannelPins,
+  configuredChannels,
   configuredPin,
 } from "../../local/stack-file.js";
 import { newestImage } from "../../release/build/source.js";
@@ -22,12 +22,13 @@ async function plan(): Promise<number> {
   const toBoot = wanted.filter((arch) => stages.get(arch) !== "booted");
   const settings = await configuredBuild(root, stack);
   const pin = await configuredPin(root, stack);
-  const channelPins = await configuredChannelPins(root, stack);
+  const channels = await configuredChannels(root, stack);
   setOutput("builds", JSON.stringify(planBuilds(toBuild, settings)));
   setOutput("boots", JSON.stringify(planBoots(toBoot, commit, settings)));
   // A pinned stack's pointer waits for no build (docs/architecture.md, decision 3), and without a build for no boot either: the job
   // `publish` moves it. So do pinned channels'.
-  setOutput("move", String((pin !== "" || channelPins.length > 0) && toBuild.length > 0));
+  const isPinned = pin !== "" || channels.some(({ pinned }) => pinned !== undefined);
+  setOutput("move", String(isPinned && toBuild.length > 0));
   const waits = pin === "" ? "" : `; the stack is pinned to ${pin}, which waits for none of them`;
   addSummary(
     toBoot.length === 0

@@ -1,4 +1,4 @@
-import { parseConfig } from "../../config.js";
+import { parseConfig, pruneRequest } from "../../config.js";
 import { configuredValues } from "../../local/stack-file.js";
 import { newestImage } from "../../release/build/source.js";
 import { UserError } from "../../release/process/errors.js";
@@ -15,16 +15,8 @@ export async function planRemoval(): Promise<{ store: S3Store; request: PruneReq
   const { BUCKET: bucket } = process.env;
   if (!bucket) throw new UserError("the variable BUCKET is not set: nothing was deployed yet");
   const root = process.cwd();
-  const { retention, latest, channels } = parseConfig(await configuredValues(root, stack), {});
   const { commit: newest } = await newestImage(root);
-  const pins = [latest, ...channels.map(({ pinned }) => pinned)];
-  const request = {
-    retention,
-    pinned: pins.filter((commit) => commit !== undefined),
-    channels: channels.map(({ name }) => name),
-    newest,
-    now: new Date(),
-  };
+  const request = pruneRequest(parseConfig(await configuredValues(root, stack), {}), newest);
   const store = await openStore(bucket);
   return { store, request, plan: await planPrune(store, request) };
 }

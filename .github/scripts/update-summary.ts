@@ -36,11 +36,17 @@ function isBookkeeping({ type, op }: z.output<typeof metadata>): boolean {
   return type === "pulumi:pulumi:Stack" || type.startsWith("pulumi:providers:") || op === "replace";
 }
 
-export interface Update {
-  outcome: "done" | "failed" | "cancelled";
-  /** What the CDN served before and after: a commit, or a few words where it was none. */
+/** What the CDN served as a `latest` before and after: a commit, or a few words where it was none. */
+export interface Served {
+  /** "latest", or a channel's: "canary/latest". */
+  name: string;
   before: string;
   after: string;
+}
+
+export interface Update {
+  outcome: "done" | "failed" | "cancelled";
+  moves: Served[];
   /** Until when the live images can be used, one line each. */
   images: string[];
   changes: Change[];
@@ -51,8 +57,10 @@ export interface Update {
 }
 
 /** What a deploy did, for the page of its run. */
-export function updateSummary({ outcome, before, after, images, changes, reason, leftOut }: Update): string {
-  const moved = before === after ? `\`latest\` stays: ${before}` : `\`latest\` moved: ${before} → ${after}`;
+export function updateSummary({ outcome, moves, images, changes, reason, leftOut }: Update): string {
+  const moved = moves.map(({ name, before, after }) =>
+    before === after ? `\`${name}\` stays: ${before}` : `\`${name}\` moved: ${before} → ${after}`,
+  );
   const rows = changes.map(
     ({ name, type, op, failed }) =>
       `| ${cell(name)} | ${cell(type)} | ${op}${failed ? ": **failed**" : ""} |`,
@@ -61,7 +69,7 @@ export function updateSummary({ outcome, before, after, images, changes, reason,
     `## Deploy ${outcome}`,
     ...(reason === undefined ? [] : [reason]),
     ...(leftOut ? [leftOut] : []),
-    moved,
+    ...moved,
     ...(images.length === 0 ? [] : [images.map((line) => `- ${line}`).join("\n")]),
     rows.length === 0
       ? "No resource was changed."

@@ -45,6 +45,8 @@ export interface Findings {
   due: string[];
   /** What could not be looked at, and why. */
   blind: string[];
+  /** The images that can be removed, a line each with its proof. */
+  removal: string[];
 }
 
 /** The exit code of `pulumi preview --expect-no-changes` where there are changes. */

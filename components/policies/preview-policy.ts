@@ -1,5 +1,5 @@
 import { bucketArn, objectArns, policyDocument, type PolicyDocument, type Statement } from "./document.js";
-import { logKeys, polledKeys } from "./pointers.js";
+import { allPointerKeys } from "./pointers.js";
 import { stateKeys } from "./state.js";
 
 /** What the roles of CI are about: names and ARNs of exactly this stack's resources. */
@@ -8,7 +8,7 @@ export interface PolicyScope {
   region: string;
   /** The image bucket. */
   bucket: string;
-  /** The channels of this stack, by name: their pointers are read and moved like everybody's. */
+  /** The channels of this stack, by name: their pointers are moved like everybody's. */
   channels?: readonly string[] | undefined;
   distributionArn: string;
   /**
@@ -39,7 +39,7 @@ export interface PolicyScope {
  * are public, the stack's state holds no secret, the rest is configuration.
  */
 export function previewPolicy(scope: PolicyScope): PolicyDocument {
-  const { account, region, bucket, channels, stateBucket } = scope;
+  const { account, region, bucket, stateBucket } = scope;
   const { layout, projects, state } = stateKeys(scope);
 
   const always: Statement[] = [
@@ -87,7 +87,7 @@ export function previewPolicy(scope: PolicyScope): PolicyDocument {
       Sid: "ReadImages",
       Effect: "Allow",
       Action: ["s3:GetObject"],
-      Resource: objectArns(bucket, "images/*", ...logKeys(channels), ...polledKeys(channels)),
+      Resource: objectArns(bucket, "images/*", ...allPointerKeys),
     },
     // The log of moves is read by listing it; a missing object is 404 instead of 403; and a refresh asks whether the bucket is there.
     {

@@ -1,12 +1,12 @@
 import { bucketArn, objectArns, policyDocument, type PolicyDocument } from "./document.js";
-import { logKeys, polledKeys } from "./pointers.js";
+import { allPointerKeys } from "./pointers.js";
 import type { PolicyScope } from "./preview-policy.js";
 
 /**
  * What removing images takes: finding them and what names them, taking them away, and saying so. It takes no version of an object away,
  * so whatever it removed comes back by removing the delete marker, for as long as the bucket's lifecycle keeps it.
  */
-export function prunePolicy({ bucket, channels }: Pick<PolicyScope, "bucket" | "channels">): PolicyDocument {
+export function prunePolicy({ bucket }: Pick<PolicyScope, "bucket">): PolicyDocument {
   return policyDocument(
     {
       Sid: "FindImages",
@@ -19,7 +19,7 @@ export function prunePolicy({ bucket, channels }: Pick<PolicyScope, "bucket" | "
       Sid: "ReadWhatNamesThem",
       Effect: "Allow",
       Action: ["s3:GetObject"],
-      Resource: objectArns(bucket, ...polledKeys(channels), ...logKeys(channels), "pruned/*"),
+      Resource: objectArns(bucket, ...allPointerKeys, "pruned/*"),
     },
     // Not `latest`, not the log, not the records: those are what shows that it was done.
     {

@@ -1,12 +1,14 @@
 import { proveOrigin, type Origin } from "../attest/origin.js";
 import { diffImages, type ImageDiff } from "../compare/diff.js";
 import { readFacts, type ImageFacts } from "../compare/facts.js";
-import { readEntry, readLog } from "../pointer/pointer.js";
+import { readEntry, readHead, readLog } from "../pointer/pointer.js";
 import type { Usability } from "../pointer/runner-releases.js";
 import { prove, type ProofContext } from "../pointer/verify.js";
+import { inEachChannel } from "../store/channels.js";
+import { newestFirst, objectsByCommit, storedImage, type StoredImage } from "../store/images.js";
 import { keys, type Architecture } from "../store/keys.js";
 import { manifest, type CommitNote, type Pointer } from "../store/records.js";
-import { parseJson, type BucketReader } from "../store/store.js";
+import { parseJson, type BucketReader, type ListedObject, type ListedStore } from "../store/store.js";
 
 /*
  * What the page says, as one value: read here, from stored records alone, and turned into text by functions that read nothing.
@@ -23,6 +25,16 @@ export interface PageFacts {
   moves: Pointer[];
   /** The images that those moves made live, the one that is live first; each once. */
   images: KnownImage[];
+  /** All others that were published and passed their boot, newest first; null: there are too many images to look through them. */
+  others: StoredImage[] | null;
+  channels: LiveChannel[];
+}
+
+/** What the hosts of a channel get. */
+export interface LiveChannel {
+  name: string;
+  /** Its newest move. */
+  move: Pointer;
 }
 
 /** What hosts get. */
@@ -70,22 +82,40 @@ export async function readMoves(store: BucketReader): Promise<Pointer[]> {
   return moves.filter((move) => move !== null).reverse();
 }
 
+/** What the hosts of each channel get. */
+export async function readChannels(store: ListedStore): Promise<LiveChannel[]> {
+  const heads = await inEachChannel(store, async (own, name) => ({ name, move: await readHead(own) }));
+  return heads.flatMap(({ name, move }) => (move === null ? [] : [{ name, move }]));
+}
+
 /**
  * @param moves the last ones, newest first
  * @throws UserError where a record is not valid
  */
 export async function readPageFacts(
-  store: BucketReader,
-  moves: Pointer[],
+  store: ListedStore,
+  { moves, channels }: Pick<PageFacts, "moves" | "channels">,
   { url, ...context }: ProofContext & { url: string },
 ): Promise<PageFacts> {
   const [newest] = moves;
-  const nothing = { url, writtenAt: context.now, live: null, moves, images: [] };
+  const nothing = { url, writtenAt: context.now, live: null, moves, images: [], others: [], channels };
   if (newest === undefined) return nothing;
-  const live = await readLive(store, newest, moves, context);
+  const [live, stored] = await Promise.all([
+    readLive(store, newest, moves, context),
+    store.listFewObjects(keys.imagesRoot),
+  ]);
   // What a stack's images have to have, as its newest move proved it.
   const architectures = live.architectures.map(({ image }) => image.arch);
-  return { ...nothing, live, images: await readImages(store, moves, { ...context, architectures }) };
+  const images = await readImages(store, moves, { ...context, architectures });
+  return { ...nothing, live, images, others: stored === null ? null : othersIn(stored, images) };
+}
+
+/** The images beside those that are known from their moves, as far as a listing tells that they could go live. */
+function othersIn(listed: readonly ListedObject[], known: readonly KnownImage[]): StoredImage[] {
+  const stored = [...objectsByCommit(listed)].map(([commit, objects]) => storedImage(commit, objects));
+  return newestFirst(stored).filter(
+    ({ commit, isProven }) => isProven && !known.some((image) => image.commit === commit),
+  );
 }
 
 async function readLive(

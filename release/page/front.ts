@@ -4,7 +4,7 @@ import { isSame, type ContentsDiff } from "../compare/diff.js";
 import { standing, type Usability } from "../pointer/runner-releases.js";
 import { keys } from "../store/keys.js";
 import type { Delta } from "../store/records.js";
-import type { KnownImage, LiveArchitecture, LiveImage, PageFacts } from "./facts.js";
+import type { KnownImage, LiveArchitecture, LiveChannel, LiveImage, PageFacts } from "./facts.js";
 import { page, short, timeOf } from "./layout.js";
 import { foreign, markup, oneLine, type Markup } from "./markup.js";
 import { moveAddress, moveList, nameLimit, pageOfMove, subjectLimit, whoText, whyText } from "./moves.js";
@@ -16,20 +16,24 @@ const movesShown = 8;
 const changesShown = 8;
 const changesFolded = 300;
 
+/** Images beside those of the last moves, newest first; the others are counted. */
+const othersShown = 200;
+
 const title = "Runner images";
 
 /** The page at `/`: what is live, what it changed, how it came about, and what can be gone back to. */
 export function frontPage(facts: PageFacts): string {
-  const { url, live, moves, images, writtenAt } = facts;
+  const { url, live, moves, writtenAt } = facts;
   const body =
     live === null
-      ? nothingLive
+      ? [nothingLive, channelList(facts)]
       : [
           heading(live),
+          channelList(facts),
           architectures(live, writtenAt),
           changes(live, url),
           lastMoves(live, facts),
-          goBack(live, images, writtenAt),
+          goBack(live, facts),
         ];
   return page({ title, root: "./", body, footer: footer(moves.length, writtenAt) });
 }
@@ -51,6 +55,39 @@ function heading({ move, before }: LiveImage): Markup {
     before === null ? null : markup`; before, <code>${short(before)}</code> was live`,
   ]}.</p>
 </section>`;
+}
+
+function channelList({ url, live, channels, images }: PageFacts): Markup | null {
+  if (channels.length === 0) return null;
+  return markup`<section aria-labelledby="channels">
+<h2 id="channels">Channels</h2>
+<ul class="rows">${channels.map((channel) => channelRow(channel, live, { url, images }))}
+</ul>
+</section>`;
+}
+
+function channelRow(
+  { name, move }: LiveChannel,
+  live: LiveImage | null,
+  { url, images }: Pick<PageFacts, "url" | "images">,
+): Markup {
+  const { commit, seq, promotedAt } = move;
+  const record = `${name}/${keys.pointer(seq)}`;
+  return markup`
+<li class="image">
+<div>
+<p>${commit === live?.move.commit ? markup`<strong>${name}</strong> has what is live` : markup`<strong>${name}</strong>: ${whyText(move)}`}</p>
+<p class="facts-line"><span>since ${timeOf(promotedAt)} by <a href="${record}">move ${seq}</a></span>${whoText(move)}<span>image ${imageLink(commit, images)}</span></p>
+</div>
+<code class="line">${url}/${name}</code>
+</li>`;
+}
+
+function imageLink(commit: string, images: readonly KnownImage[]): Markup {
+  const name = markup`<code>${short(commit)}</code>`;
+  return images.some((image) => image.commit === commit)
+    ? markup`<a href="#${imageId(commit)}">${name}</a>`
+    : name;
 }
 
 function architectures(live: LiveImage, now: Date): Markup {
@@ -195,14 +232,33 @@ function imageId(commit: string): string {
   return `image-${commit.slice(0, 12)}`;
 }
 
-function goBack({ move }: LiveImage, images: KnownImage[], now: Date): Markup {
+function goBack({ move }: LiveImage, { images, others, writtenAt }: PageFacts): Markup {
   const file = `Pulumi.${move.stack?.split("/").at(-1) ?? "<stack>"}.yaml`;
   return markup`<section aria-labelledby="back">
 <h2 id="back">Go back</h2>
 <p class="small lead">Have this line below <code>config:</code> of <code>${oneLine(file, nameLimit)}</code>, and merge that. The preview proves the image once more, and nothing is built. Without the line, the newest image is live.</p>
-<ol class="rows">${images.map((image) => imageRow(image, now))}
+<ol class="rows">${images.map((image) => imageRow(image, writtenAt))}
 </ol>
-</section>`;
+${otherImages(others)}</section>`;
+}
+
+/** Those that were live earlier, in a channel alone, or never: listed, and proven by the preview of whoever takes one. */
+function otherImages(others: PageFacts["others"]): Markup | null {
+  if (others === null)
+    return markup`<p class="small note">There are too many images to list the others here: <code>npm run release -- prune</code> does.</p>`;
+  if (others.length === 0) return null;
+  const shown = others.slice(0, othersShown);
+  const count = others.length === 1 ? "1 other image that was" : `${others.length} other images that were`;
+  return markup`<details class="note" id="others"><summary>${count} published and booted</summary>
+<ol class="rows">${shown.map(
+    ({ commit, storedAt, bytes }) => markup`
+<li class="image">
+<p class="facts-line"><span>stored ${timeOf(storedAt)}</span><span>${prettyBytes(bytes)}</span></p>
+<code class="line">runner-images:latest: ${commit}</code>
+</li>`,
+  )}
+</ol>${shown.length === others.length ? null : markup`<p class="muted">and ${others.length - shown.length} more</p>`}
+</details>`;
 }
 
 function imageRow({ commit, move, note, isLive, problems, usability }: KnownImage, now: Date): Markup {

@@ -1,11 +1,12 @@
+import { isDeepStrictEqual } from "node:util";
 import { UserError } from "../process/errors.js";
 import { readEntry, readHead } from "../pointer/pointer.js";
 import { say } from "../process/progress.js";
 import type { ProofContext } from "../pointer/verify.js";
 import { keys } from "../store/keys.js";
 import type { Pointer } from "../store/records.js";
-import type { Store } from "../store/store.js";
-import { readMoves, readPageFacts } from "./facts.js";
+import type { ListedStore, Store } from "../store/store.js";
+import { readChannels, readMoves, readPageFacts } from "./facts.js";
 import { feed } from "./feed.js";
 import { frontPage } from "./front.js";
 import { isFinished, movesOfPage, movesPage, pageOfMove } from "./moves.js";
@@ -38,7 +39,7 @@ const patience = 60_000;
  * @throws UserError where a record is not valid, or the store refuses
  */
 export async function writePage(
-  store: Store,
+  store: Store & ListedStore,
   { url, all = false }: PageRequest,
   context: Omit<ProofContext, "now">,
 ): Promise<WrittenPage> {
@@ -50,15 +51,18 @@ export async function writePage(
     return store.replace(key, text, stored?.etag ?? null);
   };
   for (let round = 0; round < rounds; round++) {
-    const moves = await readMoves(store);
+    const [moves, channels] = await Promise.all([readMoves(store), readChannels(store)]);
     const seq = moves[0]?.seq ?? 0;
-    const facts = await readPageFacts(store, moves, { ...context, now: new Date(), url });
+    const facts = await readPageFacts(store, { moves, channels }, { ...context, now: new Date(), url });
     const pages = await unfinishedPages(store, moves, all);
     const done =
       (await inOrder(pages, async (page) => write(keys.moves(page), await textOf(store, page, moves)))) &&
       (await write(keys.feed, feed(facts))) &&
       (await write(keys.page, frontPage(facts)));
-    if (done && ((await readHead(store))?.seq ?? 0) === seq) return { url, seq, written: [...written] };
+    if (!done) continue;
+    const [head, channelsNow] = await Promise.all([readHead(store), readChannels(store)]);
+    if ((head?.seq ?? 0) === seq && isDeepStrictEqual(channels, channelsNow))
+      return { url, seq, written: [...written] };
   }
   throw new UserError(`${keys.page} in ${store.where} is being changed by others all the time: try again`);
 }

@@ -164,8 +164,7 @@ function configKey(channel: string | undefined): { path: string; argument: strin
 }
 
 /**
- * The pointer of a channel. Where nothing was promoted in it yet, it is not asked for: the roles of CI may read it only once an administrator
- * has applied the change that starts the channel.
+ * The pointer of a channel. Where nothing was promoted in it yet, what lies below its name is looked at.
  * @throws UserError where the bucket has something else below its name
  */
 async function readChannel(store: BucketReader, name: string): Promise<StoredPointer> {

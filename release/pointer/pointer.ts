@@ -1,7 +1,8 @@
 import { printable } from "../process/progress.js";
+import { inEachChannel } from "../store/channels.js";
 import { commitPattern, keys } from "../store/keys.js";
 import { pointer, type Pointer } from "../store/records.js";
-import { getJson, parseJson, type StoredText, type StoreReader } from "../store/store.js";
+import { getJson, parseJson, type ListedStore, type StoreReader } from "../store/store.js";
 
 /**
  * The stored pointer: the log `pointer/<seq>.json` decides, `latest.json` and `latest` are its copies for hosts. They
@@ -29,7 +30,10 @@ const highestBelieved = 90_000_000;
  * not made by a move, and would otherwise be the newest for good, since nobody can delete it.
  */
 export async function readLog(store: StoreReader, count: number): Promise<number[]> {
-  const copy = parseCopy(await store.get(keys.latestJson));
+  return readLogFrom(store, count, await readCopy(store));
+}
+
+async function readLogFrom(store: StoreReader, count: number, copy: Pointer | null): Promise<number[]> {
   if (copy !== null && copy.seq <= highestBelieved) {
     const first = Math.max(1, copy.seq - count + 1);
     const numbers = await readRun(store, first);
@@ -47,8 +51,10 @@ async function readRun(store: StoreReader, first: number): Promise<number[]> {
   return gap === -1 ? numbers : numbers.slice(0, gap);
 }
 
-function parseCopy(copy: StoredText | null): Pointer | null {
-  return copy === null ? null : parseJson(copy.text, pointer);
+/** `latest.json`; null: missing or not valid. */
+async function readCopy(store: StoreReader): Promise<Pointer | null> {
+  const stored = await store.get(keys.latestJson);
+  return stored === null ? null : parseJson(stored.text, pointer);
 }
 
 /** One move of the log. @throws UserError where it is not valid */
@@ -58,34 +64,43 @@ export async function readEntry(store: StoreReader, seq: number): Promise<Pointe
 
 /** The newest move of the log. */
 export async function readHead(store: StoreReader): Promise<Pointer | null> {
-  const newest = (await readLog(store, 1)).at(-1);
+  return readHeadFrom(store, await readCopy(store));
+}
+
+async function readHeadFrom(store: StoreReader, copy: Pointer | null): Promise<Pointer | null> {
+  const newest = (await readLogFrom(store, 1, copy)).at(-1);
   return newest === undefined ? null : readEntry(store, newest);
 }
 
 /** So many of the last moves are looked through for images that went live. */
 const movesLookedAt = 30;
 
-/** The images that went live last: at most so many commits, newest first, each once. */
-export async function readLiveLast(store: StoreReader, count: number): Promise<string[]> {
+/** The images that hosts had last, everybody's and those of each channel: at most so many commits, each once. */
+export async function readLiveLast(store: ListedStore, count: number): Promise<string[]> {
   if (count === 0) return [];
+  const [everybodys, channels] = await Promise.all([readCommits(store), inEachChannel(store, readCommits)]);
+  return inTurn([everybodys, ...channels]).slice(0, count);
+}
+
+/** The commits of the last moves of one pointer, newest first, each once. */
+async function readCommits(store: StoreReader): Promise<string[]> {
   const log = await readLog(store, movesLookedAt);
   const moves = await Promise.all(log.slice(-movesLookedAt).map((seq) => readEntry(store, seq)));
-  const commits = moves.flatMap((move) => move?.commit ?? []).reverse();
-  return [...new Set(commits)].slice(0, count);
+  return [...new Set(moves.flatMap((move) => move?.commit ?? []).reverse())];
+}
+
+/** First what is first in each list, then what is second, and so on; each once. */
+export function inTurn(lists: readonly string[][]): string[] {
+  const longest = Math.max(...lists.map(({ length }) => length));
+  const turns = Array.from({ length: longest }, (_, index) => lists.flatMap((list) => list[index] ?? []));
+  return [...new Set(turns.flat())];
 }
 
 /** Where the stored pointer is now. */
 export async function readPointer(store: StoreReader): Promise<StoredPointer> {
-  const [head, latestJson, latest] = await Promise.all([
-    readHead(store),
-    store.get(keys.latestJson),
-    store.get(keys.latest),
-  ]);
-  return {
-    head,
-    latestJson: parseCopy(latestJson),
-    latest: latest === null ? null : parseLatest(latest.text),
-  };
+  const [latestJson, latest] = await Promise.all([readCopy(store), store.get(keys.latest)]);
+  const head = await readHeadFrom(store, latestJson);
+  return { head, latestJson, latest: latest === null ? null : parseLatest(latest.text) };
 }
 
 /** The content of `latest`: the commit and a newline. */

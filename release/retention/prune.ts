@@ -2,10 +2,17 @@ import { readEntry, readLog, readPointer } from "../pointer/pointer.js";
 import { say } from "../process/progress.js";
 import { cancellation } from "../process/run.js";
 import { channelsIn, inChannel } from "../store/channels.js";
-import { architectures, commitPattern, imageName, keys, type Architecture } from "../store/keys.js";
+import { objectsByCommit, storedImage } from "../store/images.js";
+import { architectures, keys } from "../store/keys.js";
 import type { PruneRecord } from "../store/records.js";
-import { jsonText, type ListedObject, type PrunableStore, type StoreReader } from "../store/store.js";
-import { hold, judge, type Named, type Retention, type StoredImage, type Verdict } from "./rule.js";
+import {
+  jsonText,
+  type ListedObject,
+  type ListedStore,
+  type PrunableStore,
+  type StoreReader,
+} from "../store/store.js";
+import { hold, judge, type Named, type Retention, type Verdict } from "./rule.js";
 
 export interface PruneRequest {
   retention: Retention;
@@ -27,9 +34,6 @@ export interface PrunePlan {
   objects: Map<string, ListedObject[]>;
 }
 
-/** A bucket whose images and channels can be listed. */
-type ListingStore = Pick<PrunableStore, "listObjects" | "folders"> & StoreReader;
-
 /** What `prune` prints. */
 export interface PruneResult {
   removed: string[];
@@ -37,22 +41,28 @@ export interface PruneResult {
   spared: string[];
 }
 
-export async function planPrune(
-  store: ListingStore,
+export async function planPrune(store: ListedStore, request: PruneRequest): Promise<PrunePlan> {
+  return planOf(store, await store.listObjects(keys.imagesRoot), request);
+}
+
+/** The same where that takes a preview no time to speak of; null: there are too many images. */
+export async function glance(store: ListedStore, request: PruneRequest): Promise<PrunePlan | null> {
+  const listed = await store.listFewObjects(keys.imagesRoot);
+  return listed === null ? null : planOf(store, listed, request);
+}
+
+async function planOf(
+  store: ListedStore,
+  listed: ListedObject[],
   { retention, now, ...naming }: PruneRequest,
 ): Promise<PrunePlan> {
-  const [listed, named] = await Promise.all([
-    store.listObjects(keys.imagesRoot),
-    readNamed(store, retention.moves, naming),
-  ]);
-  const objects = new Map<string, ListedObject[]>();
-  for (const object of listed) {
-    const commit = object.key.slice(keys.imagesRoot.length).split("/", 1)[0]!;
-    // What is not ours has no rule, and stays.
-    if (commitPattern.test(commit)) objects.set(commit, [...(objects.get(commit) ?? []), object]);
-  }
+  // What is not ours has no rule, and stays.
+  const objects = objectsByCommit(listed);
   const images = [...objects].map(([commit, own]) => storedImage(commit, own));
-  return { verdicts: judge(images, named, retention, now), objects };
+  return {
+    verdicts: judge(images, await readNamed(store, retention.moves, naming), retention, now),
+    objects,
+  };
 }
 
 /**
@@ -103,7 +113,7 @@ export function removalOrder(commit: string, objects: readonly ListedObject[]): 
 }
 
 async function readNamed(
-  store: ListingStore,
+  store: ListedStore,
   moves: number,
   { pinned, newest, channels = [] }: Pick<PruneRequest, "pinned" | "newest" | "channels">,
 ): Promise<Named> {
@@ -128,21 +138,4 @@ async function readPointed(store: StoreReader, moves: number): Promise<Pick<Name
     // The image before the oldest of them is where that move would be taken back to.
     moved: last.flatMap((entry) => (entry === null ? [] : [entry.commit, entry.previous ?? entry.commit])),
   };
-}
-
-function storedImage(commit: string, objects: readonly ListedObject[]): StoredImage {
-  const has = (key: string) => objects.some((object) => object.key === key);
-  const begun = architectures.filter((arch) => objects.some(({ key }) => isOf(key, commit, arch)));
-  return {
-    commit,
-    bytes: objects.reduce((sum, { bytes }) => sum + bytes, 0),
-    storedAt: new Date(Math.max(...objects.map(({ modifiedAt }) => modifiedAt.getTime()))),
-    isProven:
-      begun.length > 0 &&
-      begun.every((arch) => has(keys.manifest(commit, arch)) && has(keys.bootRecord(commit, arch))),
-  };
-}
-
-function isOf(key: string, commit: string, arch: Architecture): boolean {
-  return key.startsWith(`${keys.imagesPrefix(commit)}${imageName(arch)}.`);
 }

@@ -1,4 +1,5 @@
 import prettyBytes from "pretty-bytes";
+import { newestFirst, type StoredImage } from "../store/images.js";
 
 /*
  * Which images stay: the rule of retention, as plain functions. An image stays as long as anything holds it.
@@ -12,16 +13,6 @@ export interface Retention {
   days: number;
   /** What one of so many last moves names stays. */
   moves: number;
-}
-
-/** An image as a listing of the store shows it. */
-export interface StoredImage {
-  commit: string;
-  bytes: number;
-  /** When its newest object was stored. */
-  storedAt: Date;
-  /** Whether it was published and passed its boot on every architecture that it has anything of: a target of a rollback. */
-  isProven: boolean;
 }
 
 /** The same as `live` and `moved`, of a channel's hosts. */
@@ -60,9 +51,7 @@ export function judge(
   retention: Retention,
   now: Date,
 ): Verdict[] {
-  const sorted = [...images].sort(
-    (a, b) => b.storedAt.getTime() - a.storedAt.getTime() || (a.commit < b.commit ? -1 : 1),
-  );
+  const sorted = newestFirst(images);
   const proven = sorted.filter(({ isProven }) => isProven);
   return sorted.map((image) => {
     const age = (now.getTime() - image.storedAt.getTime()) / dayMs;
@@ -102,18 +91,26 @@ export function goingText(verdicts: readonly Verdict[]): string | null {
   return `${going.length === 1 ? "1 image" : `${going.length} images`} (${prettyBytes(bytes)}) that nothing holds any more`;
 }
 
+/** What goes, a line for each with its proof, newest first: so many of them, and how many more there are. */
+export function goingLines(verdicts: readonly Verdict[], limit: number): string[] {
+  const lines = verdicts.filter(({ stays }) => !stays).map(verdictLine);
+  const more = lines.length - limit;
+  return more > 0 ? [...lines.slice(0, limit), `and ${more} more: npm run release -- prune`] : lines;
+}
+
 /** A plan for people: a line for each image, newest first, and the sum. */
 export function planText(verdicts: readonly Verdict[]): string {
-  const lines = verdicts.map(
-    ({ image, stays, why }) =>
-      `${stays ? "stays" : "goes "}  ${image.commit}  ${prettyBytes(image.bytes).padStart(8)}  ${why}`,
-  );
+  const lines = verdicts.map(verdictLine);
   const sum = (stays: boolean) => {
     const those = verdicts.filter((verdict) => verdict.stays === stays);
     const bytes = those.reduce((total, { image }) => total + image.bytes, 0);
     return `${those.length} ${stays ? "stay" : "go"} (${prettyBytes(bytes)})`;
   };
   return [...lines, `${sum(false)}, ${sum(true)}`].join("\n");
+}
+
+function verdictLine({ image, stays, why }: Verdict): string {
+  return `${stays ? "stays" : "goes "}  ${image.commit}  ${prettyBytes(image.bytes).padStart(8)}  ${why}`;
 }
 
 function days(count: number): string {

@@ -1,5 +1,7 @@
+import { UserError } from "../process/errors.js";
+import { say } from "../process/progress.js";
 import { keys } from "./keys.js";
-import type { BucketReader, Store, StoreReader } from "./store.js";
+import type { BucketReader, ListedStore, Store, StoreReader } from "./store.js";
 
 /*
  * A channel is a pointer of its own for some of the hosts: `latest`, its copy and its log below the channel's name, and the images that are
@@ -63,4 +65,23 @@ export async function channelsIn(
     names.map(async (name) => (await store.list(latestName(name))).includes(latestName(name))),
   );
   return names.filter((_, index) => begun[index]);
+}
+
+/** What is read in each channel of a bucket. One that cannot be read costs the others nothing: it is named in one line, and left out. */
+export async function inEachChannel<T>(
+  store: ListedStore,
+  read: (own: BucketReader, name: string) => Promise<T>,
+): Promise<T[]> {
+  const found = await Promise.all(
+    (await channelsIn(store)).map(async (name) => {
+      try {
+        return [await read(inChannel(store, name), name)];
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        say(`warning: the channel ${name} is left out: ${error.message}`);
+        return [];
+      }
+    }),
+  );
+  return found.flat();
 }

@@ -20,7 +20,13 @@ export const recipe = z.object({
   /** In the order of the disk: so many fresh bytes, then so many zeros, then what the base has from an offset on, in so many bytes. */
   steps: z.array(z.tuple([count, count, count, count])),
   /** The fresh bytes in their order: how many, in a frame how long, compressed against which ranges of the base (offset, length). */
-  segments: z.array(z.object({ bytes: count, frame: count, reference: z.array(z.tuple([count, count])) })),
+  segments: z.array(
+    z.object({
+      bytes: count,
+      frame: z.number().int().positive(),
+      reference: z.array(z.tuple([count, count])),
+    }),
+  ),
 });
 export type Recipe = z.infer<typeof recipe>;
 export type Range = [offset: number, length: number];

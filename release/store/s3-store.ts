@@ -38,6 +38,9 @@ const maxAttempts = 4;
 /** Parts in flight at once: with three, sending and compressing overlap, and memory stays small. */
 const partsInFlight = 3;
 
+/** Requests of a short look through a bucket, each of which brings 1,000 keys at most. */
+const fewRequests = 3;
+
 /** S3's own limits on a multipart upload: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
 const maxParts = 10_000;
 const usualPartSize = 5 * mebi;
@@ -109,19 +112,17 @@ export class S3Store implements PrunableStore {
   }
 
   async list(prefix: string, after?: string): Promise<string[]> {
-    const found = await this.#pages(prefix, after);
+    const { found } = await this.#pages({ prefix, after });
     return found.map(({ Key = "" }) => Key).sort();
   }
 
   async listObjects(prefix: string): Promise<ListedObject[]> {
-    const found = await this.#pages(prefix);
-    return found
-      .map(({ Key = "", Size = 0, LastModified = new Date() }) => ({
-        key: Key,
-        bytes: Size,
-        modifiedAt: LastModified,
-      }))
-      .sort((a, b) => (a.key < b.key ? -1 : 1));
+    return listed((await this.#pages({ prefix })).found);
+  }
+
+  async listFewObjects(prefix: string): Promise<ListedObject[] | null> {
+    const { found, isWhole } = await this.#pages({ prefix, requests: fewRequests });
+    return isWhole ? listed(found) : null;
   }
 
   async folders(): Promise<string[]> {
@@ -141,14 +142,29 @@ export class S3Store implements PrunableStore {
     );
   }
 
-  async #pages(prefix: string, after?: string): Promise<_Object[]> {
+  /** A listing, of so many requests at most. */
+  async #pages({
+    prefix,
+    after,
+    requests = Infinity,
+  }: {
+    prefix: string;
+    after?: string | undefined;
+    requests?: number;
+  }): Promise<{ found: _Object[]; isWhole: boolean }> {
     const found: _Object[] = [];
-    await this.#explained(async () => {
+    return this.#explained(async () => {
       const what = { Bucket: this.#bucket, Prefix: prefix, StartAfter: after };
-      const pages = paginateListObjectsV2({ client: this.#client }, what);
-      for await (const page of pages) found.push(...(page.Contents ?? []));
+      let asked = 0;
+      for await (const { Contents = [], IsTruncated } of paginateListObjectsV2(
+        { client: this.#client },
+        what,
+      )) {
+        found.push(...Contents);
+        if (++asked === requests) return { found, isWhole: IsTruncated !== true };
+      }
+      return { found, isWhole: true };
     });
-    return found;
   }
 
   async create(key: string, text: string): Promise<void> {
@@ -275,6 +291,16 @@ export class S3Store implements PrunableStore {
       throw explainStoreError(error, this.where, key);
     }
   }
+}
+
+function listed(found: _Object[]): ListedObject[] {
+  return found
+    .map(({ Key = "", Size = 0, LastModified = new Date() }) => ({
+      key: Key,
+      bytes: Size,
+      modifiedAt: LastModified,
+    }))
+    .sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
 /** What passes on its way to the server, for comparison with what it says it got. */

@@ -58,12 +58,18 @@ export interface ListedObject {
   modifiedAt: Date;
 }
 
-/** A store that images may be removed from. */
-export interface PrunableStore extends Store {
+/** A bucket that can be looked through. */
+export interface ListedStore extends BucketReader {
   /** The objects under a prefix, in the order of their keys. */
   listObjects(prefix: string): Promise<ListedObject[]>;
+  /** The same where it takes no more than some requests; null: there are more than 3,000 objects. */
+  listFewObjects(prefix: string): Promise<ListedObject[] | null>;
   /** The first parts of all keys that have more than one: "images" of "images/…". */
   folders(): Promise<string[]>;
+}
+
+/** A store that images may be removed from. */
+export interface PrunableStore extends Store, ListedStore {
   /** Removes an object; one that is gone already is no error. */
   remove(key: string): Promise<void>;
 }
@@ -136,9 +142,12 @@ export async function findStore(bucket: string, environment: NodeJS.ProcessEnv):
 }
 
 /** What a bucket holds that is still to be made. */
-export const emptyStore: BucketReader = {
+export const emptyStore: ListedStore = {
   where: "a bucket that is not there yet",
   head: () => Promise.resolve(null),
   get: () => Promise.resolve(null),
   list: () => Promise.resolve([]),
+  listObjects: () => Promise.resolve([]),
+  listFewObjects: () => Promise.resolve([]),
+  folders: () => Promise.resolve([]),
 };

@@ -98,8 +98,8 @@ describe.sequential("the status page", () => {
   const commits: string[] = [];
 
   const stack = "runner-images/prod";
-  const byCommand = async (commit: string) => {
-    const settings = { COMMIT: commit, ARCHITECTURES: arch, STACK: stack };
+  const byCommand = async (commit: string, more: Record<string, string> = {}) => {
+    const settings = { COMMIT: commit, ARCHITECTURES: arch, STACK: stack, ...more };
     const { exitCode, stderr } = await world.release("promote", settings);
     expect(exitCode, stderr).toBe(0);
     return stderr;
@@ -172,6 +172,12 @@ describe.sequential("the status page", () => {
     ]);
     const { bash, git } = base;
     const packages = { bash, git: `${git}+deb12u2`, curl: "8.14.1-2", ripgrep: "14.1.0-1", jq: "1.7.1-3" };
+    const never = await image("image: published while another one was pinned");
+    await byCommand(never, { IMAGES_CHANNEL: "canary" });
+    const page = new TextDecoder().decode(await world.bytes(keys.page));
+    expect(page).toContain(`href="canary/${keys.pointer(1)}"`);
+    // What follows is about those that everybody had.
+    commits.splice(commits.indexOf(never), 1);
     await byCommand(await image(long, { packages, bytes: 1_301_000, stages: stagesOf(0.9) }));
     expect(await world.keys("moves/")).toEqual([keys.moves(1)]);
   });
@@ -207,6 +213,9 @@ describe.sequential("the status page", () => {
       expect(text).toContain(`Usable until${day(20)}runner 2.338.0 is out since ${day(-10)}`);
       expect(text).toMatch(/Built byattestedby the key that ends in/);
       expect(text).toContain("Download1.3 MB (+35 kB)");
+      expect(text).toContain("canary: image: published while another one was pinned");
+      expect(text).toContain(`${world.url}/canary`);
+      expect(text).toContain("1 other image that was published and booted");
       expect(text).toContain("1 added, 1 removed, 3 changed");
       expect(text).toContain("ripgrep 13.0.0-4 → 14.1.0-1 (deb)");
       expect(text).toMatch(/Boot to runner 21\.7 s ?before: 24\.1 s/);
@@ -234,7 +243,7 @@ describe.sequential("the status page", () => {
   it("needs no script", async () => {
     await visit({ javaScriptEnabled: false }, "", async (page) => {
       expect(await page.textContent("h2#live + p")).toBe(commits.at(-1));
-      await page.click("summary");
+      await page.click("summary >> nth=0");
       await page.click("text=page by page");
       await page.click("nav >> text=Live");
       expect(page.url()).toBe(`${world.url}/`);

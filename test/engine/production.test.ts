@@ -150,7 +150,6 @@ describe.sequential(
         "update cdn-distribution",
         "update ci-deploy-policy",
         "update ci-preview-policy",
-        "update ci-prune-policy",
         "update images-policy",
       ]);
       for (const name of ["ci-deploy-policy", "images-policy"])

@@ -1,9 +1,11 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { latestText } from "../../release/pointer/pointer.js";
 import { keys } from "../../release/store/keys.js";
 import { pruneRecord, type Pointer } from "../../release/store/records.js";
-import { jsonText, parseJson } from "../../release/store/store.js";
+import { jsonText, openStore, parseJson } from "../../release/store/store.js";
 import { imageObjects } from "../unit/release/memory-store.js";
 import { World } from "./world.js";
 
@@ -66,6 +68,42 @@ describe.sequential("release prune, on a real store with 200 images", () => {
     expect(await images()).toHaveLength(count);
   });
 
+  it("is told by a preview: how much, and the newest with their proofs", async () => {
+    for (const [key, value] of Object.entries({ keepImages: 5, keepDays: 30, keepMoves: 4 }))
+      await world.setConfig(key, value);
+    const { text } = await world.preview();
+    const told = [...new Set(text.match(/(fleet: storage: \d|prune: ).*/g))].map((line) => line.trimEnd());
+    // Nothing is pinned here, so one more goes.
+    expect(told).toEqual([
+      expect.stringMatching(
+        /^fleet: storage: 165 images \(.* kB\) that nothing holds any more can be removed \(docs\/operations\.md\)$/,
+      ),
+      ...[30, 31, 32, 33, 34].map(
+        (index) =>
+          expect.stringMatching(
+            new RegExp(
+              `^prune: goes   ${commitOf(index)} .* ${index} days old; ${index} newer ones are proven`,
+            ),
+          ) as string,
+      ),
+      "prune: and 160 more: npm run release -- prune",
+    ]);
+    expect(await images()).toHaveLength(count);
+  });
+
+  it("is no question of a preview where there are more objects than three requests bring", async () => {
+    const { environment, root } = world;
+    const store = await openStore(environment.BUCKET!, environment);
+    const folder = path.join(root, ".local", "store", "data", environment.BUCKET!, "many");
+    await mkdir(folder);
+    const write = (index: number) => writeFile(path.join(folder, String(index).padStart(4, "0")), "x");
+    await Promise.all(Array.from({ length: 3_000 }, (_, index) => write(index)));
+    expect(await store.listFewObjects("many/")).toHaveLength(3_000);
+    await write(3_000);
+    expect(await store.listFewObjects("many/")).toBeNull();
+    expect(await store.listObjects("many/")).toHaveLength(3_001);
+  });
+
   it("removes nothing for those who may add images, and says so in one line", async () => {
     const { exitCode, stderr } = await prune(world, "--delete");
     expect(exitCode).toBe(1);
@@ -95,11 +133,11 @@ describe.sequential("release prune, on a real store with 200 images", () => {
 
   it("leaves, where it is killed in the middle, only whole images and what the next run removes", async () => {
     const pruner = await world.asPruner();
-    const run = execa(
-      "node",
-      ["--import", "tsx", "release/cli.ts", "prune", ...keep, "--pinned", commitOf(190), "--delete"],
-      { cwd: world.root, env: pruner.environment, reject: false },
-    );
+    const run = execa("node", ["--import", "tsx", "release/cli.ts", "prune", ...keep, "--pinned", commitOf(190), "--delete"], {
+      cwd: world.root,
+      env: pruner.environment,
+      reject: false,
+    });
     await vi.waitFor(async () => expect((await world.keys("pruned/")).length).toBeGreaterThan(20), {
       timeout: 60_000,
       interval: 20,

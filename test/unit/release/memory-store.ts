@@ -3,6 +3,8 @@ import { crc32 } from "node:zlib";
 import {
   ConflictError,
   jsonText,
+  type ListedObject,
+  type ListedStore,
   type ObjectFacts,
   type Store,
   type StoredText,
@@ -11,10 +13,17 @@ import { crc32Text } from "../../../release/process/hash.js";
 import { keys, type Architecture } from "../../../release/store/keys.js";
 import type { BootRecord, BuildFacts, Manifest } from "../../../release/store/records.js";
 
+/** Today, as far as stores in memory know. */
+export const today = new Date("2026-11-26T12:00:00Z");
+/** Objects that a short look brings at most. */
+const few = 3_000;
+
 /** A bucket in memory, with the conditions of the real one. */
-export class MemoryStore implements Store {
+export class MemoryStore implements Store, ListedStore {
   readonly where = 'bucket "memory"';
   readonly objects = new Map<string, string>();
+  /** When an object was written; what is not in here was written today. */
+  readonly modified = new Map<string, Date>();
   /** What a HEAD tells otherwise than the content would have it. */
   readonly facts = new Map<string, Partial<ObjectFacts>>();
 
@@ -33,6 +42,23 @@ export class MemoryStore implements Store {
   list(prefix: string, after = ""): Promise<string[]> {
     const found = [...this.objects.keys()].filter((key) => key.startsWith(prefix) && key > after);
     return Promise.resolve(found.sort());
+  }
+
+  folders(): Promise<string[]> {
+    const first = [...this.objects.keys()].flatMap((key) => (key.includes("/") ? key.split("/", 1) : []));
+    return Promise.resolve([...new Set(first)].sort());
+  }
+
+  listObjects(prefix: string): Promise<ListedObject[]> {
+    const found = [...this.objects].filter(([key]) => key.startsWith(prefix)).sort();
+    return Promise.resolve(
+      found.map(([key, text]) => ({ key, bytes: text.length, modifiedAt: this.modified.get(key) ?? today })),
+    );
+  }
+
+  async listFewObjects(prefix: string): Promise<ListedObject[] | null> {
+    const found = await this.listObjects(prefix);
+    return found.length > few ? null : found;
   }
 
   create(key: string, text: string): Promise<void> {

@@ -269,9 +269,23 @@ describe("the summary of a deploy", () => {
     ]);
   });
 
-  const common = { before: "aaa", after: "aaa", images: ["x86_64: runner 1, no end known"], changes: [] };
+  const stays = { name: "latest", before: "aaa", after: "aaa" };
+  const common = { moves: [stays], images: ["x86_64: runner 1, no end known"], changes: [] };
   it.each([
-    ["a move", { ...common, outcome: "done" as const, after: "bbb" }, "`latest` moved: aaa → bbb"],
+    [
+      "a move",
+      { ...common, outcome: "done" as const, moves: [{ ...stays, after: "bbb" }] },
+      "`latest` moved: aaa → bbb",
+    ],
+    [
+      "a channel's move",
+      {
+        ...common,
+        outcome: "done" as const,
+        moves: [stays, { name: "canary/latest", before: "aaa", after: "bbb" }],
+      },
+      "`latest` stays: aaa\n\n`canary/latest` moved: aaa → bbb",
+    ],
     ["that nothing moved", { ...common, outcome: "done" as const }, "`latest` stays: aaa"],
     [
       "until when the live image can be used",

@@ -893,6 +893,14 @@ describe("deploy.ts", () => {
     expect(stdout).toBe(`records: ${root}/build/boot-records`);
   });
 
+  it("says what the hosts of a channel get, beside what everybody gets", { timeout }, async () => {
+    const { root, commit } = await makeCheckout(withCanary);
+    const cdn = await serve({ ...pointed(before, longAgo), ...pointed(commit, longAgo, "canary/") });
+    const { summary } = await run("deploy.ts", "exit 0", { IMAGES_URL: cdn.url }, root);
+    cdn.close();
+    expect(summary).toContain(`\`latest\` stays: ${before}\n\n\`canary/latest\` stays: ${commit}\n`);
+  });
+
   it("updates everything where boot records were handed over", { timeout }, async () => {
     const { ran } = await deploy(
       (commit) => ({ ...published(commit, "x86_64"), ...published(commit, "aarch64") }),
@@ -987,7 +995,7 @@ describe("drift.ts", () => {
     expect(ran).toContain(` --exclude ${everybodysPointer} `);
   });
 
-  it("counts the images that can be removed", { timeout }, async () => {
+  it("counts the images that can be removed, and proves each", { timeout }, async () => {
     const images = await serveImages();
     const bucket = await serveBucket(oldAndYoung);
     const { output } = await run("drift.ts", "exit 0", { IMAGES_URL: images.url, ...bucket.env });
@@ -995,6 +1003,9 @@ describe("drift.ts", () => {
     bucket.close();
     expect(output).toContain(
       "- 1 image (5 MB) that nothing holds any more can be removed: gh workflow run prune.yml",
+    );
+    expect(output).toMatch(
+      /### What nothing holds any more, and why\n\n```+\ngoes {3}\w{40} {6}5 MB {2}\d+ days old; never finished, or not booted; not live/,
     );
   });
 });

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { blockBytes, readBlocks } from "../../../../release/build/blocks.js";
 import { compareBlocks, makeDelta, readBase, segmentsOf } from "../../../../release/build/make-delta.js";
 import { applyDelta } from "../../../../release/host/delta.js";
-import { readRecipe, segmentLimits, sum, type Recipe } from "../../../../release/store/delta.js";
+import { readRecipe, recipeFrame, segmentLimits, sum, type Recipe } from "../../../../release/store/delta.js";
 import { sha256 } from "../host/image-server.js";
 import { block, blocks, changed, zeroBlock } from "./disks.js";
 
@@ -139,6 +139,9 @@ describe("a delta", () => {
     const torn = Buffer.from(delta);
     torn.fill(0, 8, 20);
     await expect(read(torn)).rejects.toThrow("its recipe cannot be read");
+    const segments = [{ bytes: 1, frame: 0, reference: [] }];
+    const empty = recipeFrame({ schema: 1, steps: [[1, 0, 0, 0]], segments });
+    await expect(read(empty)).rejects.toThrow("its recipe cannot be read");
     await expect(read(delta, { diskBytes: blockBytes })).rejects.toThrow("and the disk has 4096");
     await expect(read(delta, { deltaBytes: delta.length - 1 })).rejects.toThrow(
       "its frames are not all there",

@@ -119,6 +119,47 @@ describe("the front page", () => {
     expect(html).toContain("<code>Pulumi.prod.yaml</code>");
   });
 
+  const otherOf = (number: number) => ({
+    commit: commitOf(number),
+    bytes: 126_000_000,
+    storedAt: new Date("2026-11-20T10:00:00Z"),
+    isProven: true,
+  });
+
+  it("lists the other images that could go live, each with its line, folded", () => {
+    const html = frontPage(pageFacts({ others: [otherOf(7), otherOf(8)] }));
+    const [, folded] = /<details class="note" id="others">(.*?)<\/details>/s.exec(html)!;
+    expect(textOf(folded!)).toContain("2 other images that were published and booted");
+    expect(textOf(folded!)).toContain("stored 2026-11-20 10:00 UTC 126 MB");
+    for (const number of [7, 8]) expect(folded).toContain(`runner-images:latest: ${commitOf(number)}`);
+    expect(frontPage(pageFacts())).not.toContain("published and booted");
+  });
+
+  it("says where there are too many images to list", () => {
+    expect(textOf(frontPage(pageFacts({ others: null })))).toContain(
+      "too many images to list the others here",
+    );
+  });
+
+  it("says what the hosts of a channel get, since when, and what they poll", () => {
+    const canary = moveOf(9, { image: { commit: commitOf(9), author: "Bo", subject: "add <ripgrep>" } });
+    const channels = [
+      { name: "canary", move: canary },
+      { name: "early", move: moveOf(2) },
+    ];
+    const html = frontPage(pageFacts({ channels }));
+    expect(textOf(html)).toContain(
+      `Channels canary : add &lt;ripgrep&gt; since 2026-11-01 09:00 UTC by move 9 by Bo image ${"a".repeat(12)} https://images.example.com/canary early has what is live`,
+    );
+    expect(html).toContain('href="canary/pointer/00000009.json"');
+    // The image that is live has a place on the page, the canary's has none.
+    const [, list] = /<section aria-labelledby="channels">(.*?)<\/section>/s.exec(html)!;
+    expect(list!.match(/href="#image-/g)).toHaveLength(1);
+    expect(frontPage(pageFacts())).not.toContain("Channels");
+    const before = pageFacts({ live: null, moves: [], images: [], channels });
+    expect(textOf(frontPage(before))).toMatch(/Nothing yet: .* Channels canary : add/);
+  });
+
   it("says that nothing is live while nothing was promoted, and when that was so", () => {
     const text = textOf(frontPage(pageFacts({ live: null, moves: [], images: [] })));
     expect(text).toContain("Nothing yet: no image was promoted.");
@@ -172,11 +213,13 @@ describe("the front page", () => {
         images: Array.from({ length: 20 }, () =>
           knownOf(1, { note: longest, problems: ["<".repeat(10_000)] }),
         ),
+        others: Array.from({ length: 3_000 }, (_, index) => otherOf(index)),
       }),
     );
     expect(html).toContain("All 10000 moves");
     expect(html).toContain('href="moves/200.html"');
     expect(html).toContain("and 2692 more");
+    expect(html).toContain("and 2800 more");
     expect(Buffer.byteLength(html)).toBeLessThan(2 ** 20 / 2);
   });
 });

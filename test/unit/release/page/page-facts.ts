@@ -69,6 +69,8 @@ export function pageFacts(changes: Partial<PageFacts> = {}): PageFacts {
     live: { move: moves[0]!, before: commitOf(1), architectures: [liveOf("x86_64")] },
     moves,
     images: [knownOf(2, { isLive: true }), knownOf(1)],
+    others: [],
+    channels: [],
     ...changes,
   };
 }

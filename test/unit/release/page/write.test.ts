@@ -122,6 +122,35 @@ describe("writing the page", () => {
     );
   });
 
+  it("lists what was published and booted without ever being live, and nothing that was not booted", async () => {
+    const store = storeWith(2);
+    for (const number of [7, 8]) publishInto(store, commitOf(number), "x86_64");
+    store.objects.delete(keys.bootRecord(commitOf(8), "x86_64"));
+    await write(store);
+    const [, others] = /<details class="note" id="others">(.*)<\/details>/s.exec(
+      store.objects.get(keys.page)!,
+    )!;
+    const offered = [...others!.matchAll(/runner-images:latest: (\w+)</g)].map(([, commit]) => commit);
+    expect(offered).toEqual([commitOf(7)]);
+  });
+
+  it("shows a channel's move, also where that is made while the page is written", async () => {
+    const store = storeWith(2);
+    const channelMove = (seq: number) => {
+      store.objects.set(`canary/${keys.pointer(seq)}`, jsonText(moveOf(seq)));
+      store.objects.set(`canary/${keys.latestJson}`, jsonText(moveOf(seq)));
+      store.objects.set(`canary/${keys.latest}`, `${commitOf(seq)}\n`);
+    };
+    channelMove(1);
+    const replace = store.replace.bind(store);
+    vi.spyOn(store, "replace").mockImplementation((key, ...given) => {
+      if (key === keys.page) channelMove(2);
+      return replace(key, ...given);
+    });
+    await write(store);
+    expect(store.objects.get(keys.page)).toContain(`href="canary/${keys.pointer(2)}"`);
+  });
+
   it("compares with the image that was live before, also where a move was repeated", async () => {
     const store = storeWith(2);
     const again = moveOf(3, { commit: commitOf(2), previous: commitOf(2) });

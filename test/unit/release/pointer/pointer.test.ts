@@ -169,6 +169,15 @@ describe("the stored pointer", () => {
   });
 });
 
+/** Moves to images that are named by letters, everybody's or those of a channel. */
+function logInto(store: MemoryStore, moves: string, folder = ""): void {
+  const log = [...moves].map((letter, index) => move(index + 1, letter.repeat(40)));
+  for (const entry of log) store.objects.set(folder + keys.pointer(entry.seq), jsonText(entry));
+  if (log.length === 0) return;
+  store.objects.set(folder + keys.latestJson, jsonText(log.at(-1)));
+  store.objects.set(folder + keys.latest, latestText(log.at(-1)!.commit));
+}
+
 describe("the images that went live last", () => {
   it.each<[string, string, number, string]>([
     ["are newest first", "abc", 3, "cba"],
@@ -179,9 +188,33 @@ describe("the images that went live last", () => {
     ["are none where nothing went live", "", 3, ""],
   ])("%s", async (_, moves, count, expected) => {
     const store = new MemoryStore();
-    const log = [...moves].map((letter, index) => move(index + 1, letter.repeat(40)));
-    for (const entry of log) store.objects.set(keys.pointer(entry.seq), jsonText(entry));
-    if (log.length > 0) store.objects.set(keys.latestJson, jsonText(log.at(-1)));
+    logInto(store, moves);
     expect((await readLiveLast(store, count)).map((commit) => commit[0]).join("")).toBe(expected);
+  });
+
+  it.each([
+    ["everybody's and a channel's in turn", { "": "abc", "canary/": "bde" }, 4, "cebd"],
+    ["of a channel that is ahead as of everybody", { "": "a", "canary/": "abc" }, 3, "acb"],
+    ["of a channel alone, where everybody has none yet", { "canary/": "ab" }, 3, "ba"],
+    ["of each channel its newest before the second of any", { "": "ab", "x/": "cd", "y/": "ef" }, 4, "bdfa"],
+  ])("are %s", async (_, logs, count, expected) => {
+    const store = new MemoryStore();
+    for (const [folder, moves] of Object.entries(logs)) logInto(store, moves, folder);
+    expect((await readLiveLast(store, count)).map((commit) => commit[0]).join("")).toBe(expected);
+  });
+
+  it("are those of the others where a channel's log cannot be read, and that is said", async () => {
+    const store = new MemoryStore();
+    logInto(store, "ab");
+    logInto(store, "cd", "canary/");
+    store.objects.set(`canary/${keys.pointer(2)}`, "{");
+    const said = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+    expect(await readLiveLast(store, 3)).toEqual(["b", "a"].map((letter) => letter.repeat(40)));
+    expect(said.mock.calls.map(([line]) => line)).toEqual([
+      expect.stringMatching(
+        /^warning: the channel canary is left out: pointer\/00000002\.json in channel canary/,
+      ),
+    ]);
+    said.mockRestore();
   });
 });

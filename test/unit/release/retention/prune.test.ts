@@ -1,34 +1,27 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { claim, settle } from "../../../../release/pointer/promote.js";
-import { planPrune, prune, removalOrder, type PruneRequest } from "../../../../release/retention/prune.js";
+import {
+  glance,
+  planPrune,
+  prune,
+  removalOrder,
+  type PruneRequest,
+} from "../../../../release/retention/prune.js";
 import { inChannel } from "../../../../release/store/channels.js";
 import { keys } from "../../../../release/store/keys.js";
 import { pruneRecord } from "../../../../release/store/records.js";
-import { parseJson, type ListedObject, type PrunableStore } from "../../../../release/store/store.js";
-import { imageObjects, MemoryStore } from "../memory-store.js";
+import { parseJson, type PrunableStore } from "../../../../release/store/store.js";
+import { imageObjects, MemoryStore, today } from "../memory-store.js";
 
-const now = new Date("2026-11-26T12:00:00Z");
+const now = today;
 const dayMs = 24 * 60 * 60 * 1000;
 const commitOf = (index: number) => index.toString(16).padStart(40, "0");
 
 /** A bucket in memory that images can be removed from, and that can be killed. */
 class PrunableMemoryStore extends MemoryStore implements PrunableStore {
-  readonly modified = new Map<string, Date>();
   /** Asked before each removal. */
   beforeRemoval: (key: string) => Promise<void> | void = () => undefined;
-
-  folders(): Promise<string[]> {
-    const first = [...this.objects.keys()].flatMap((key) => (key.includes("/") ? key.split("/", 1) : []));
-    return Promise.resolve([...new Set(first)].sort());
-  }
-
-  listObjects(prefix: string): Promise<ListedObject[]> {
-    const found = [...this.objects].filter(([key]) => key.startsWith(prefix)).sort();
-    return Promise.resolve(
-      found.map(([key, text]) => ({ key, bytes: text.length, modifiedAt: this.modified.get(key) ?? now })),
-    );
-  }
 
   async remove(key: string): Promise<void> {
     await this.beforeRemoval(key);
@@ -83,6 +76,14 @@ describe("prune", () => {
     const record = parseJson(store.objects.get(keys.pruned(commitOf(3), now))!, pruneRecord);
     expect(record).toMatchObject({ commit: commitOf(3), objects: gone });
     expect(record!.why).toMatch(/^30 days old; 2 newer ones are proven/);
+  });
+
+  it("is decided at a glance the same, and not at all where there is too much to look at", async () => {
+    const store = new PrunableMemoryStore();
+    for (const index of [1, 2, 3]) store.add(commitOf(index), index * 10);
+    expect(await glance(store, request())).toEqual(await planPrune(store, request()));
+    for (let index = 0; index < 3_000; index++) store.objects.set(`${keys.imagesRoot}more/${index}`, "x");
+    expect(await glance(store, request())).toBeNull();
   });
 
   it("leaves alone what is no image of this project", async () => {

@@ -1,11 +1,6 @@
 import { describe, expect, it } from "vitest";
-import {
-  goingText,
-  judge,
-  planText,
-  type Named,
-  type StoredImage,
-} from "../../../../release/retention/rule.js";
+import { goingLines, goingText, judge, planText, type Named } from "../../../../release/retention/rule.js";
+import type { StoredImage } from "../../../../release/store/images.js";
 
 const now = new Date("2026-11-26T12:00:00Z");
 const retention = { images: 2, days: 90, moves: 3 };
@@ -94,6 +89,22 @@ describe("an image", () => {
       "1 image (1 MB) that nothing holds any more",
     );
     expect(goingText(judge(newer, nobody, retention, now))).toBeNull();
+  });
+
+  it("has a line with its proof where it goes: so many, and how many more there are", () => {
+    const older = ["1", "2", "3"].map((name, index) => image(name, 300 + index));
+    const verdicts = judge([old, ...older, ...newer], nobody, retention, now);
+    expect(goingLines(verdicts, 4).map((line) => line.slice(0, 8))).toEqual(
+      ["a", "1", "2", "3"].map((name) => `goes  ${" "}${name}`),
+    );
+    expect(goingLines(verdicts, 2)).toEqual([
+      expect.stringMatching(
+        /^goes {3}a{40} {6}1 MB {2}200 days old; 2 newer ones are proven, and 2 are kept; not live, not pinned/,
+      ),
+      expect.stringMatching(/^goes {3}1{40}/),
+      "and 2 more: npm run release -- prune",
+    ]);
+    expect(goingLines(judge(newer, nobody, retention, now), 2)).toEqual([]);
   });
 
   it("has its line, and the sum is told", () => {
