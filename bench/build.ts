@@ -32,9 +32,8 @@ try {
   const directory = buildDirectory(root, commit, arch);
   const build = async (environment: Record<string, string> = {}) => {
     await rm(directory, { recursive: true, force: true });
-    const cli = path.join(checkout, "release", "cli.ts");
     const verb = ["build", "--commit", commit, "--arch", arch, ...image];
-    await execa("node", ["--import", import.meta.resolve("tsx"), cli, ...verb], {
+    await execa("node", [path.join(checkout, "release", "main.mjs"), ...verb], {
       cwd: root,
       env: { RUNNER_IMAGES_CACHE: platformPaths().cache, ...environment },
       stdio: ["ignore", "ignore", "inherit"],

@@ -1,8 +1,8 @@
 /**
  * One step of bench/delta.ts in a process of its own, so that its memory is its own.
  *
- * Usage: tsx bench/delta-step.ts make <base> <disk> <delta>
- *        tsx bench/delta-step.ts apply <base> <delta> <disk> <bytes of the disk>
+ * Usage: node <its bundle> make <base> <disk> <delta>
+ *        node <its bundle> apply <base> <delta> <disk> <bytes of the disk>
  */
 import { createReadStream } from "node:fs";
 import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";

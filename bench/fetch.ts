@@ -69,9 +69,7 @@ try {
         promises: [{ quantity: "megabytes", of: ours, by: null, atMost: object.bytes / 2e6 + 1 }],
       },
     ],
-    notes: [
-      "The start of the program takes 1.7 to 2 CPU seconds of ours, whatever the size of the disk: modules that tsx turns into JavaScript.",
-    ],
+    notes: [],
   });
 } finally {
   await stop();
@@ -79,9 +77,8 @@ try {
 }
 
 function command(directory: string): [string, string[]] {
-  const cli = path.join(checkout, "release", "cli.ts");
   const options = ["--commit", commit, "--arch", arch, "--url", url, "--directory", directory];
-  return ["node", ["--import", "tsx", cli, "fetch", ...options]];
+  return ["node", [path.join(checkout, "release", "main.mjs"), "fetch", ...options]];
 }
 
 /** Kills a fetch as soon as half of the object is there. @returns the bytes of it that the next one downloads */

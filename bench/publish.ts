@@ -15,6 +15,7 @@ import { keys } from "../release/store/keys.js";
 import { isOnPath } from "../release/process/tools.js";
 import { say } from "../release/process/progress.js";
 import { TestS3 } from "../test/engine/s3.js";
+import { bundleStep } from "./bundle.js";
 import { benchDisk, diskOfSize } from "./disk.js";
 import { measure, sideOf, type Measured } from "./measure.js";
 import { report } from "./result.js";
@@ -33,6 +34,7 @@ const put = [
 ];
 const awsCopy = ['aws s3 cp --only-show-errors "$DISK.zst" "s3://$BUCKET/$KEY"'];
 
+const upload = await bundleStep("upload.ts");
 const folder = await mkdtemp(path.join(tmpdir(), "runner-images-bench-"));
 const s3 = await TestS3.start();
 // The older `aws` reads no AWS_REGION.
@@ -131,9 +133,7 @@ function commitOf(run: number): string {
 
 async function publishOurs(disk: string, run: number): Promise<Published> {
   const commit = commitOf(run);
-  const upload = path.join(import.meta.dirname, "upload.ts");
-  const args = ["--import", import.meta.resolve("tsx"), upload, disk, commit];
-  const measured = await measure("node", args, { cwd: folder, env: environment });
+  const measured = await measure("node", [upload, disk, commit], { cwd: folder, env: environment });
   return { ...measured, bytes: await takeObject(keys.disk(commit, arch)) };
 }
 

@@ -2,7 +2,7 @@
  * What bench/publish.ts measures of ours: `release publish` from the finished disk to the stored object. Its look at the disk before that
  * is left out, since upstream takes none, and a made-up disk would not pass it.
  *
- * Usage: tsx bench/upload.ts <disk.qcow2> <commit>, with the store in the environment
+ * Usage: node <its bundle> <disk.qcow2> <commit>, with the store in the environment
  */
 import { uploadDisk } from "../release/build/publish.js";
 import { openStore } from "../release/store/store.js";

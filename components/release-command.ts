@@ -20,7 +20,7 @@ const endingWithShell =
  */
 export function releaseCommand(verb: string, environment: ReleaseEnvironment): local.CommandArgs {
   return {
-    create: `${endingWithShell}; $tie node --import tsx release/cli.ts ${verb} || exit $?`,
+    create: `${endingWithShell}; $tie node release/main.mjs ${verb} || exit $?`,
     environment,
     // Progress goes to stderr, for people; the result is one JSON line on stdout, for the state.
     logging: local.Logging.Stderr,

@@ -124,7 +124,7 @@ passOn(
   "release",
   "run a release command against this platform's store, e.g. npm run release -- status",
   async (args) => {
-    const release = path.join(checkout, "release", "cli.ts");
+    const release = path.join(checkout, "release", "main.mjs");
     // Only who removes images can, and nothing else.
     const user = args[0] === "prune" && args.includes("--delete") ? "pruner" : "publisher";
     const pin = await configuredPin(checkout);
@@ -133,7 +133,7 @@ passOn(
     const pins = [pin, ...channels.flatMap(({ pinned }) => pinned ?? [])];
     await passThrough(
       process.execPath,
-      ["--import", "tsx/esm", release, ...args],
+      [release, ...args],
       { PINNED: pins.join(" ").trim(), ...(await releaseEnvironment(checkout)) },
       user,
     );

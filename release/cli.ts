@@ -462,7 +462,7 @@ function verb(name: string, description: string): Command {
 }
 
 function example(args: string): string {
-  return `\nExample: node --import tsx release/cli.ts ${args}`;
+  return `\nExample: node release/main.mjs ${args}`;
 }
 
 function commitOption(note?: string): Option {

@@ -26,7 +26,8 @@ export interface VirtualMachine {
 
 /** Where a guest finds its service: an address of QEMU's user network that nothing else has. */
 export const guestService = "10.0.2.100";
-const relay = fileURLToPath(new URL("relay.sh", import.meta.url));
+// Also where this module is a part of a bundle (release/main.mjs), which lies as deep below the checkout.
+const relay = fileURLToPath(new URL("../../release/boot/relay.sh", import.meta.url));
 
 export function qemuBinary<A extends Architecture>(arch: A): `qemu-system-${A}` {
   return `qemu-system-${arch}`;

@@ -229,7 +229,7 @@ async function requireBuilt(request: BuildRequest): Promise<BuiltImage> {
   if (built !== null && difference === null) return built;
   const state = difference === null ? "is not built here" : `is built here with ${difference}`;
   throw new UserError(
-    `${imageName(arch)} of ${commit} ${state}: add --build, or run release/cli.ts build --commit ${commit} --arch ${arch} first`,
+    `${imageName(arch)} of ${commit} ${state}: add --build, or run node release/main.mjs build --commit ${commit} --arch ${arch} first`,
   );
 }
 

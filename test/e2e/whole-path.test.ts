@@ -176,15 +176,11 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
     const { disk } = await checkout.served<Manifest>("x86_64", "json");
     const target = checkout.file(`build/fetched/${second}/ubuntu-x86_64.qcow2`);
     await rm(target);
-    const fetching = execa(
-      "node",
-      ["--import", "tsx", "release/cli.ts", ...fetchArguments("build/fetched")],
-      {
-        cwd: checkout.root,
-        env: { IMAGES_URL: url },
-        reject: false,
-      },
-    );
+    const fetching = execa("node", ["release/main.mjs", ...fetchArguments("build/fetched")], {
+      cwd: checkout.root,
+      env: { IMAGES_URL: url },
+      reject: false,
+    });
     await vi.waitFor(() => stat(`${target}.part`), { timeout: 60_000, interval: 2 });
     fetching.kill("SIGKILL");
     await fetching;

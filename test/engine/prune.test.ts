@@ -133,7 +133,7 @@ describe.sequential("release prune, on a real store with 200 images", () => {
 
   it("leaves, where it is killed in the middle, only whole images and what the next run removes", async () => {
     const pruner = await world.asPruner();
-    const run = execa("node", ["--import", "tsx", "release/cli.ts", "prune", ...keep, "--pinned", commitOf(190), "--delete"], {
+    const run = execa("node", ["release/main.mjs", "prune", ...keep, "--pinned", commitOf(190), "--delete"], {
       cwd: world.root,
       env: pruner.environment,
       reject: false,

@@ -89,8 +89,8 @@ function release(verb: string, environment: Record<string, string> = {}, ...args
 }
 
 function releaseIn(cwd: string, verb: string, environment: Record<string, string>, ...args: string[]) {
-  const cli = path.join(checkout, "release", "cli.ts");
-  return execa("node", ["--import", import.meta.resolve("tsx"), cli, verb, ...args], {
+  const main = path.join(checkout, "release", "main.mjs");
+  return execa("node", [main, verb, ...args], {
     cwd,
     env: { ...s3.environment, ARCH: arch, BASE: "debian", RUNNER: "github", ...environment },
     reject: false,

@@ -267,7 +267,7 @@ export class World {
 
   /** One verb of the release command line, as the command resources run it. */
   async release(verb: string, environment: Record<string, string> = {}, ...args: string[]) {
-    return execa("node", ["--import", "tsx", "release/cli.ts", verb, ...args], {
+    return execa("node", ["release/main.mjs", verb, ...args], {
       cwd: this.root,
       env: { ...this.environment, ...environment },
       reject: false,

@@ -233,7 +233,7 @@ export class Stand {
     const [command, ...args] =
       target === "npm start"
         ? ["npm", "start"]
-        : ["node", "--import", "tsx", "release/cli.ts", target, ...(target === "publish" ? ["--build"] : [])];
+        : ["node", "release/main.mjs", target, ...(target === "publish" ? ["--build"] : [])];
     const environment = await this.environment(target);
     this.events = 0;
     const child = execa(command, args, {

@@ -110,7 +110,7 @@ describe("every release command", () => {
   it("has a constant text, a machine-independent folder, and dies with its shell", () => {
     for (const { name, inputs } of resources.filter((r) => r.type === "command:local:Command")) {
       expect(inputs.create, name).toMatch(
-        /^tie='setpriv --pdeathsig TERM'; [^$`]+; \$tie node --import tsx release\/cli\.ts [a-z -]+ \|\| exit \$\?$/,
+        /^tie='setpriv --pdeathsig TERM'; [^$`]+; \$tie node release\/main\.mjs [a-z -]+ \|\| exit \$\?$/,
       );
       expect(inputs).not.toHaveProperty("dir");
     }
@@ -137,16 +137,12 @@ describe("every release command", () => {
 
     it("ties the command to itself, with its exit code, and says nothing", async () => {
       const { stdout, stderr, exitCode } = await runWith("linux", "");
-      expect([stdout, stderr, exitCode]).toEqual([
-        "--pdeathsig TERM\nnode --import tsx release/cli.ts promote",
-        "",
-        3,
-      ]);
+      expect([stdout, stderr, exitCode]).toEqual(["--pdeathsig TERM\nnode release/main.mjs promote", "", 3]);
     });
 
     it("runs it without where there is no setpriv, as on a Mac, and says so in one line", async () => {
       const { stdout, stderr, exitCode } = await runWith("");
-      expect([stdout, exitCode]).toEqual(["node --import tsx release/cli.ts promote", 3]);
+      expect([stdout, exitCode]).toEqual(["node release/main.mjs promote", 3]);
       expect(stderr).toMatch(/^no setpriv here .*go on to its end$/);
     });
   });

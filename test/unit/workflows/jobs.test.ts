@@ -27,7 +27,7 @@ for (const file of (await readdir(folder)).sort()) {
 const kinds: [string, RegExp][] = [
   ["npm packages", /\b(node|npm|npx|tsx)\b/],
   ["Pulumi", /\b(deploy|preview|drift)\.ts|\bpulumi\b|npm test/],
-  ["a build", /cli\.ts build|publish --build|npm test|\bmake\b|\bpacker\b(?!-plugin)/],
+  ["a build", /main\.mjs build|publish --build|npm test|\bmake\b|\bpacker\b(?!-plugin)/],
   ["a guest", /boot-test|\bboot\.ts|npm test|npm start|qemu-system|setup -- --boot/],
 ];
 const scriptsOf = ({ steps = [] }: Job) =>

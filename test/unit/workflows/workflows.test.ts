@@ -237,7 +237,7 @@ describe("the workflows", () => {
   it("check out the whole history where images are named after it", () => {
     const needHistory = jobs.filter(({ job }) =>
       job.steps.some(({ run = "" }) =>
-        /(deploy|boot|plan|preview|drift|changes|prune)\.ts|subjects\.sh|npm test|cli\.ts build/.test(run),
+        /(deploy|boot|plan|preview|drift|changes|prune)\.ts|subjects\.sh|npm test|main\.mjs build/.test(run),
       ),
     );
     expect(needHistory.map(({ name }) => name).sort()).toEqual([
@@ -277,7 +277,7 @@ describe("the workflows", () => {
 
   it("build where unprivileged user namespaces are allowed and the disk has room, and boot with KVM", () => {
     const runs = (job: Job, pattern: RegExp) => job.steps.findIndex(({ run }) => pattern.test(run ?? ""));
-    const building = jobs.filter(({ job }) => runs(job, /npm test|cli\.ts build/) >= 0);
+    const building = jobs.filter(({ job }) => runs(job, /npm test|main\.mjs build/) >= 0);
     expect(building.map(({ where }) => where)).toEqual([
       "build-image.yml, job build",
       "pull-request.yml, job test",
@@ -285,7 +285,7 @@ describe("the workflows", () => {
     for (const { where, job } of building) {
       const ready = runs(job, /enable-kvm\.sh\n.*allow-user-namespaces\.sh\n.*free-disk\.sh \d+/);
       expect(ready, where).toBeGreaterThan(0);
-      expect(runs(job, /npm test|cli\.ts build/), where).toBeGreaterThan(ready);
+      expect(runs(job, /npm test|main\.mjs build/), where).toBeGreaterThan(ready);
     }
     const { boot } = workflows["deploy.yml"]!.jobs as Record<"boot", Job>;
     const ready = runs(boot, /enable-kvm\.sh\n.*free-disk\.sh \d+/);
@@ -596,7 +596,7 @@ describe("update.yml", () => {
 
   it("has nothing that builds or boots", () => {
     expect(texts["update.yml"]).not.toMatch(
-      /setup -- .*--(build|boot)|cli\.ts build|publish --build|boot-test|BOOT_TIMEOUT|enable-kvm/,
+      /setup -- .*--(build|boot)|main\.mjs build|publish --build|boot-test|BOOT_TIMEOUT|enable-kvm/,
     );
   });
 

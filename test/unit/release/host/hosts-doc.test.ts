@@ -142,7 +142,7 @@ describe("the command of docs/hosts.md", () => {
   it("says that the options of a host are of use with --follow only", async () => {
     const { exitCode, stderr } = await execa(
       process.execPath,
-      ["--import", "tsx", "release/cli.ts", "fetch", "--url", server.url, "--rehash"],
+      ["release/main.mjs", "fetch", "--url", server.url, "--rehash"],
       { reject: false },
     );
     expect(exitCode).toBe(exitCodes.usage);

@@ -1,0 +1,75 @@
+/**
+ * Runs the release command line (cli.ts). Its modules are put together as JavaScript first, once for each state of them: a command then starts
+ * in a third of the time that it takes to translate and resolve each (docs/operations.md, "Where the time of an `up` goes").
+ *
+ * Plain JavaScript, since it runs before anything is translated. Packages stay where they are, and are loaded from there.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import path from "node:path";
+
+const here = import.meta.dirname;
+const local = path.join(path.dirname(here), ".local");
+const prefix = "release-";
+/** Milliseconds for which an earlier state stays: a command that was begun with it may still have to load a part. */
+const kept = 24 * 60 * 60 * 1000;
+
+// As deep below the checkout as the rooms are below release/, for what looks beside itself (boot/qemu.ts).
+const folder = path.join(local, prefix + stateOfSources());
+const isBundled = existsSync(folder) || (await bundle().catch(() => false));
+if (isBundled) await import(path.join(folder, "cli.mjs"));
+else {
+  // A checkout that cannot be written to, a host's for example; what else is wrong is said on this way too.
+  const { register } = await import("tsx/esm/api");
+  register();
+  await import("./cli.ts");
+}
+
+/** By names, sizes and times, like make. */
+function stateOfSources() {
+  const hash = createHash("sha256");
+  for (const name of readdirSync(here, { recursive: true }).sort()) {
+    if (!name.endsWith(".ts")) continue;
+    const { size, mtimeMs } = statSync(path.join(here, name));
+    hash.update(`${name} ${size} ${mtimeMs}\n`);
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+/** Nothing is seen of it until it is whole; of several at once, the first is as good as any. */
+async function bundle() {
+  const part = `${folder}.${process.pid}.part`;
+  mkdirSync(local, { recursive: true });
+  const { build } = await import("esbuild");
+  try {
+    await build({
+      entryPoints: [path.join(here, "cli.ts")],
+      outdir: part,
+      outExtension: { ".js": ".mjs" },
+      bundle: true,
+      packages: "external",
+      // What only some commands need is loaded by those.
+      splitting: true,
+      platform: "node",
+      format: "esm",
+      target: "node20.19",
+      logLevel: "silent",
+    });
+    renameSync(part, folder);
+  } catch (error) {
+    rmSync(part, { recursive: true, force: true });
+    if (!existsSync(folder)) throw error;
+  }
+  removeOld();
+  return true;
+}
+
+function removeOld() {
+  for (const name of readdirSync(local)) {
+    const file = path.join(local, name);
+    if (!name.startsWith(prefix) || file === folder) continue;
+    // Another process may remove it at the same time.
+    const made = statSync(file, { throwIfNoEntry: false })?.mtimeMs;
+    if (made !== undefined && Date.now() - made > kept) rmSync(file, { recursive: true, force: true });
+  }
+}
