@@ -90,7 +90,7 @@ async function readCommits(store: StoreReader): Promise<string[]> {
 }
 
 /** First what is first in each list, then what is second, and so on; each once. */
-export function inTurn(lists: readonly string[][]): string[] {
+function inTurn(lists: readonly string[][]): string[] {
   const longest = Math.max(...lists.map(({ length }) => length));
   const turns = Array.from({ length: longest }, (_, index) => lists.flatMap((list) => list[index] ?? []));
   return [...new Set(turns.flat())];
