@@ -39,7 +39,7 @@ const maxAttempts = 4;
 const partsInFlight = 3;
 
 /** Requests of a short look through a bucket, each of which brings 1,000 keys at most. */
-const fewRequests = 3;
+const fewRequests = 2;
 
 /** S3's own limits on a multipart upload: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
 const maxParts = 10_000;

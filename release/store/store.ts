@@ -62,7 +62,7 @@ export interface ListedObject {
 export interface ListedStore extends BucketReader {
   /** The objects under a prefix, in the order of their keys. */
   listObjects(prefix: string): Promise<ListedObject[]>;
-  /** The same where it takes no more than some requests; null: there are more than 3,000 objects. */
+  /** The same where it takes no more than some requests; null: there are more than 2,000 objects. */
   listFewObjects(prefix: string): Promise<ListedObject[] | null>;
   /** The first parts of all keys that have more than one: "images" of "images/…". */
   folders(): Promise<string[]>;

@@ -16,7 +16,7 @@ import type { BootRecord, BuildFacts, Manifest } from "../../../release/store/re
 /** Today, as far as stores in memory know. */
 export const today = new Date("2026-11-26T12:00:00Z");
 /** Objects that a short look brings at most. */
-const few = 3_000;
+const few = 2_000;
 
 /** A bucket in memory, with the conditions of the real one. */
 export class MemoryStore implements Store, ListedStore {
