@@ -41,7 +41,9 @@ export async function ensureBooted(store: Store, request: BootTestRequest): Prom
   const key = keys.bootRecord(commit, arch);
   const published = await getJson(store, keys.manifest(commit, arch), manifest);
   if (published === null)
-    throw new UserError(`${imageName(arch)} of ${commit} is not published: run node release/main.mjs publish first`);
+    throw new UserError(
+      `${imageName(arch)} of ${commit} is not published: run node release/main.mjs publish first`,
+    );
   const before = await getJson(store, key, bootRecord);
   if (before !== null && hasPassed(before, published)) {
     say(`${imageName(arch)} of ${commit} passed its boot test already`);
