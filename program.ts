@@ -11,7 +11,7 @@ import { planMoves } from "./release/pointer/plan.js";
 import { prove } from "./release/pointer/verify.js";
 import { readCalendar } from "./release/pointer/runner-releases.js";
 import { newestImage } from "./release/build/source.js";
-import { glance, type PruneRequest } from "./release/retention/prune.js";
+import { planPruneQuickly, type PruneRequest } from "./release/retention/prune.js";
 import { goingLines, goingText } from "./release/retention/rule.js";
 import { emptyStore, findStore, openStore, type ListedStore } from "./release/store/store.js";
 
@@ -158,9 +158,8 @@ async function unlessUnknown(what: string, lines: () => Promise<string[]>): Prom
 
 /** What a preview says of what could be removed once this is merged, which takes another workflow and a review of its own. */
 async function removalLines(store: ListedStore, request: PruneRequest): Promise<string[]> {
-  const plan = await glance(store, request);
-  if (plan === null)
-    return ["prune: there are more images than a preview looks through: npm run release -- prune"];
+  const plan = await planPruneQuickly(store, request);
+  if (plan === null) return ["prune: there are more images than a preview looks through; release prune does"];
   const going = goingText(plan.verdicts);
   if (going === null) return [];
   const proofs = goingLines(plan.verdicts, removalsShown).map((line) => `prune: ${line}`);

@@ -11,17 +11,17 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa, ExecaError } from "execa";
-import { checkout, platformPaths } from "../local/paths.js";
+import { checkout } from "../local/paths.js";
 import { which } from "../local/which.js";
 import { buildDirectory } from "../release/build/build.js";
 import { UserError } from "../release/process/errors.js";
 import { say } from "../release/process/progress.js";
+import { releaseBuild } from "./release-build.js";
 import { inTurns, report } from "./result.js";
 
 const rounds = 3;
 const promised = 1.05;
 const arch = "x86_64";
-const image = ["--base", "debian", "--profile", "small", "--runner", "fixture"];
 
 const folder = await mkdtemp(path.join(tmpdir(), "runner-images-bench-"));
 /** A checkout of its own: builds of other commits and by hand stay what they are. */
@@ -32,12 +32,7 @@ try {
   const directory = buildDirectory(root, commit, arch);
   const build = async (environment: Record<string, string> = {}) => {
     await rm(directory, { recursive: true, force: true });
-    const verb = ["build", "--commit", commit, "--arch", arch, ...image];
-    await execa("node", [path.join(checkout, "release", "main.mjs"), ...verb], {
-      cwd: root,
-      env: { RUNNER_IMAGES_CACHE: platformPaths().cache, ...environment },
-      stdio: ["ignore", "ignore", "inherit"],
-    });
+    await releaseBuild(root, commit, environment);
   };
   const bare = await bareBuild(build, path.join(directory, "image"));
 

@@ -20,6 +20,7 @@ import { imageName, keys } from "../release/store/keys.js";
 import type { Pointer } from "../release/store/records.js";
 import { bundleStep } from "./bundle.js";
 import { measure, sideOf, type Measured } from "./measure.js";
+import { releaseBuild } from "./release-build.js";
 import { report } from "./result.js";
 
 const rounds = 3;
@@ -136,12 +137,7 @@ async function buildTwo(): Promise<[before: string, after: string]> {
   const build = async (name: string) => {
     say(`build the image ${name}: no two went live here (minutes each, where it is emulated)`);
     const { stdout: commit } = await git("log", "-1", "--format=%H", "--", "image");
-    const what = ["--arch", arch, "--base", "debian", "--profile", "small", "--runner", "fixture"];
-    await execa("node", [path.join(checkout, "release", "main.mjs"), "build", "--commit", commit, ...what], {
-      cwd: root,
-      env: { RUNNER_IMAGES_CACHE: platformPaths().cache },
-      stdio: ["ignore", "ignore", "inherit"],
-    });
+    await releaseBuild(root, commit);
     const built = path.join(buildDirectory(root, commit, arch), "image", "build", `${imageName(arch)}.qcow2`);
     await rename(built, at(name));
     return at(name);

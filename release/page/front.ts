@@ -85,9 +85,8 @@ function channelRow(
 
 function imageLink(commit: string, images: readonly KnownImage[]): Markup {
   const name = markup`<code>${short(commit)}</code>`;
-  return images.some((image) => image.commit === commit)
-    ? markup`<a href="#${imageId(commit)}">${name}</a>`
-    : name;
+  const place = placeOf(commit, images);
+  return place === null ? name : markup`<a href="${place}">${name}</a>`;
 }
 
 function architectures(live: LiveImage, now: Date): Markup {
@@ -218,14 +217,18 @@ ${
 }
 
 function lastMoves({ move }: LiveImage, { moves, images }: PageFacts): Markup {
-  const known = new Set(images.map(({ commit }) => commit));
-  const linkTo = (commit: string) => (known.has(commit) ? `#${imageId(commit)}` : null);
+  const linkTo = (commit: string) => placeOf(commit, images);
   const shown = moves.slice(0, movesShown);
   return markup`<section aria-labelledby="moves">
 <h2 id="moves">Last moves</h2>
 ${moveList(shown, { linkTo, withPlaces: false })}
 <p class="pages"><a href="${keys.moves(pageOfMove(move.seq))}">${move.seq === 1 ? "The move" : `All ${move.seq} moves`}, page by page</a></p>
 </section>`;
+}
+
+/** Where the page says more about an image; null: it does not. */
+function placeOf(commit: string, images: readonly KnownImage[]): string | null {
+  return images.some((image) => image.commit === commit) ? `#${imageId(commit)}` : null;
 }
 
 function imageId(commit: string): string {
@@ -245,7 +248,7 @@ ${otherImages(others)}</section>`;
 /** Those that were live earlier, in a channel alone, or never: listed, and proven by the preview of whoever takes one. */
 function otherImages(others: PageFacts["others"]): Markup | null {
   if (others === null)
-    return markup`<p class="small note">There are too many images to list the others here: <code>npm run release -- prune</code> does.</p>`;
+    return markup`<p class="small note">There are too many images to list the others here: <code>release prune</code> does.</p>`;
   if (others.length === 0) return null;
   const shown = others.slice(0, othersShown);
   const count = others.length === 1 ? "1 other image that was" : `${others.length} other images that were`;

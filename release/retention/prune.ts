@@ -46,7 +46,7 @@ export async function planPrune(store: ListedStore, request: PruneRequest): Prom
 }
 
 /** The same where that takes a preview no time to speak of; null: there are too many images. */
-export async function glance(store: ListedStore, request: PruneRequest): Promise<PrunePlan | null> {
+export async function planPruneQuickly(store: ListedStore, request: PruneRequest): Promise<PrunePlan | null> {
   const listed = await store.listFewObjects(keys.imagesRoot);
   return listed === null ? null : planOf(store, listed, request);
 }

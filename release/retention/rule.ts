@@ -95,7 +95,7 @@ export function goingText(verdicts: readonly Verdict[]): string | null {
 export function goingLines(verdicts: readonly Verdict[], limit: number): string[] {
   const lines = verdicts.filter(({ stays }) => !stays).map(verdictLine);
   const more = lines.length - limit;
-  return more > 0 ? [...lines.slice(0, limit), `and ${more} more: npm run release -- prune`] : lines;
+  return more > 0 ? [...lines.slice(0, limit), `and ${more} more, which release prune lists`] : lines;
 }
 
 /** A plan for people: a line for each image, newest first, and the sum. */

@@ -55,9 +55,7 @@ export function inChannel(store: StoreReader, channel: string | undefined): Stor
 }
 
 /** The channels that hosts can poll in a bucket: those that have a `latest`. */
-export async function channelsIn(
-  store: Pick<StoreReader, "list"> & { folders(): Promise<string[]> },
-): Promise<string[]> {
+export async function channelsIn(store: ListedStore): Promise<string[]> {
   const names = (await store.folders()).filter(
     (name) => channelPattern.test(name) && !reservedNames.includes(name),
   );

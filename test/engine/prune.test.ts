@@ -86,7 +86,7 @@ describe.sequential("release prune, on a real store with 200 images", () => {
             ),
           ) as string,
       ),
-      "prune: and 160 more: npm run release -- prune",
+      "prune: and 160 more, which release prune lists",
     ]);
     expect(await images()).toHaveLength(count);
   });

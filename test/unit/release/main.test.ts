@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
@@ -34,8 +34,13 @@ describe("release/main.mjs", () => {
     expect((await run("fetch", "--help")).stdout).toMatch(usage);
     const first = await bundles();
     expect(first).toHaveLength(1);
-    expect((await run("fetch", "--help")).stdout).toMatch(usage);
-    expect(await bundles()).toEqual(first);
+    const entry = path.join(root, ".local", first[0]!, "cli.mjs");
+    await writeFile(entry, `process.stdout.write("the bundle that was there");`);
+    // Whoever puts another one together writes it there first.
+    const written = async () => (await stat(path.join(root, ".local"))).mtimeMs;
+    const before = await written();
+    expect((await run("fetch", "--help")).stdout).toBe("the bundle that was there");
+    expect(await written()).toBe(before);
     // Of the same length, a moment later.
     const now = new Date();
     await utimes(path.join(root, "release", "store", "keys.ts"), now, now);
@@ -50,13 +55,13 @@ describe("release/main.mjs", () => {
     expect((await run("status", "--no-such")).exitCode).toBe(2);
   });
 
-  it("does it once where many begin at the same time", async () => {
+  it("leaves one bundle where many begin at the same time", async () => {
     const runs = await Promise.all(Array.from({ length: 4 }, () => run("fetch", "--help")));
     for (const { stdout, stderr } of runs) expect(stdout, stderr).toMatch(usage);
     expect(await bundles()).toEqual([expect.stringMatching(/^release-[0-9a-f]{16}$/)]);
   });
 
-  it("removes what is older than a day, the half of a killed run too, and nothing else", async () => {
+  it("removes what was not used for a day, the half of a killed run too, and nothing else", async () => {
     const local = path.join(root, ".local");
     const longAgo = new Date(Date.now() - 25 * 60 * 60 * 1000);
     for (const name of ["release-0", "release-1.77.part", "release-2", "other"]) {
@@ -69,6 +74,18 @@ describe("release/main.mjs", () => {
     expect(left).toEqual(
       expect.arrayContaining(["other", "release-2", expect.stringMatching(/^release-[0-9a-f]{16}$/)]),
     );
+  });
+
+  it("keeps a bundle that was used today, however old it is", async () => {
+    await run("fetch", "--help");
+    const [first] = await bundles();
+    const longAgo = new Date(Date.now() - 25 * 60 * 60 * 1000);
+    await utimes(path.join(root, ".local", first!), longAgo, longAgo);
+    await run("fetch", "--help");
+    const now = new Date();
+    await utimes(path.join(root, "release", "store", "keys.ts"), now, now);
+    await run("fetch", "--help");
+    expect(await bundles()).toHaveLength(2);
   });
 
   it("runs the modules as they are where nothing can be written", async () => {

@@ -102,7 +102,7 @@ describe("an image", () => {
         /^goes {3}a{40} {6}1 MB {2}200 days old; 2 newer ones are proven, and 2 are kept; not live, not pinned/,
       ),
       expect.stringMatching(/^goes {3}1{40}/),
-      "and 2 more: npm run release -- prune",
+      "and 2 more, which release prune lists",
     ]);
     expect(goingLines(judge(newer, nobody, retention, now), 2)).toEqual([]);
   });
