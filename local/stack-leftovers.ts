@@ -22,12 +22,17 @@ export interface Leftovers {
   lock: boolean;
   /** Notes of commands that were cut off: every update would warn of them. Ours are all made to be repeated. */
   pendingOperations: boolean;
-  /** Files that were to become part of the state: nothing reads them, and nothing else would ever remove them. */
-  temporaryFiles: string[];
+  /**
+   * Files that were being written. Temporary ones were to become part of the state: nothing reads them, and nothing else would ever remove
+   * them. Attributes beside a file make it unreadable ("EOF") where they are cut off, and are not needed.
+   */
+  cutOff: string[];
 }
 
 /** https://github.com/google/go-cloud/blob/master/blob/fileblob/fileblob.go (createTemp): the file's name, the time in hex. */
 const temporaryFile = /\.[0-9a-f]+\.tmp$/;
+/** https://github.com/google/go-cloud/blob/master/blob/fileblob/attrs.go: written in place, and read back unless missing. */
+const attributes = /^(stacks|locks)\/.*\.attrs$/;
 
 /**
  * @param state the folder of the file backend
@@ -40,7 +45,7 @@ export async function stackLeftovers(state: string, project: string, stack: stri
   return {
     lock,
     pendingOperations: (stored?.checkpoint.latest.pending_operations ?? []).length > 0,
-    temporaryFiles: await findTemporaryFiles(path.join(state, ".pulumi")),
+    cutOff: await findCutOff(path.join(state, ".pulumi")),
   };
 }
 
@@ -70,9 +75,19 @@ async function hasStaleLock(state: string, project: string, stack: string): Prom
   }
 }
 
-async function findTemporaryFiles(folder: string): Promise<string[]> {
+async function findCutOff(folder: string): Promise<string[]> {
   const names = await readdir(folder, { recursive: true }).catch(() => []);
-  return names.filter((name) => temporaryFile.test(name)).map((name) => path.join(folder, name));
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const file = path.join(folder, name);
+      return temporaryFile.test(name) || (attributes.test(name) && !(await isJson(file))) ? [file] : [];
+    }),
+  );
+  return found.flat();
+}
+
+async function isJson(file: string): Promise<boolean> {
+  return parseJson(await readFile(file, "utf8").catch(() => "")) !== undefined;
 }
 
 async function readLocks(folder: string): Promise<z.infer<typeof lockFile>[]> {

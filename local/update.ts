@@ -42,7 +42,7 @@ export async function update<Outputs extends object>(
   env: Record<string, string>,
 ): Promise<UpdateResult<Outputs>> {
   const leftovers = await stackLeftovers(paths.state, projectName, stackName);
-  for (const file of leftovers.temporaryFiles) await rm(file, { force: true });
+  for (const file of leftovers.cutOff) await rm(file, { force: true });
   let outputs: Outputs;
   const remembered = async () => (outputs = await program());
   return withStack(engine, remembered, paths, env, async (stack, watch) => {

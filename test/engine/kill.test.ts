@@ -1,8 +1,10 @@
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { checkout } from "../../local/paths.js";
+import { stackFile } from "../../local/stack-leftovers.js";
 import { newestImage } from "../../release/build/source.js";
 import { kill, processesOf } from "./processes.js";
 import { World } from "./world.js";
@@ -71,6 +73,21 @@ describe("an update that is killed or cancelled", () => {
       await expectNextRunFinishes();
     },
   );
+
+  it("finishes where the engine was killed while it wrote what stands beside its state", async () => {
+    await world.write("image/slow-build", "");
+    await world.commit("make it take long");
+    const update = startUpdate();
+    await running(/make/);
+    for (const { pid } of await updateProcesses()) kill(pid);
+    await update;
+    await nothingLeft();
+    const file = stackFile(path.join(world.root, ".local", "state"), "runner-images", "local");
+    await writeFile(`${file}.attrs`, "");
+    expect((await world.pulumi("stack", "--stack", "local")).all).toMatch(/EOF/);
+    await world.git("revert", "--no-edit", "HEAD");
+    await expectNextRunFinishes();
+  });
 
   it.each(["SIGKILL", "SIGINT", "SIGTERM"] as const)(
     "%s to npm start alone ends the build below it too, and the next run finishes",

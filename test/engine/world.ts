@@ -1,5 +1,6 @@
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import { cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import {
@@ -37,6 +38,24 @@ import type { BootRecord, Manifest } from "../../release/store/records.js";
 import { manifestOf } from "../unit/release/memory-store.js";
 
 type Changes = Record<string, string | undefined>;
+
+/**
+ * Programs that run in this process and have not ended. After a refusal that may be later than their engine's end: then the SDK, which keeps
+ * one connection for the whole process, closes that of the next program, whose calls fail as if its engine were gone. Such a failure it takes
+ * for an end without an error (automation/server.js). So the next program waits; a user's process runs one.
+ */
+const programs = new Set<Promise<void>>();
+type Run = (this: unknown, ...given: unknown[]) => Promise<void>;
+const { LanguageServer } = createRequire(import.meta.url)("@pulumi/pulumi/automation/server.js") as {
+  LanguageServer: { prototype: { run: Run } };
+};
+const { run } = LanguageServer.prototype;
+LanguageServer.prototype.run = function (...given) {
+  const ended = run.apply(this, given);
+  const program = ended.finally(() => programs.delete(program));
+  programs.add(program);
+  return ended;
+};
 
 const arch: Architecture = "x86_64";
 const bucket = "runner-images";
@@ -283,6 +302,7 @@ export class World {
 
   /** An inline program runs in this process and reads this process's environment. */
   private async withProcessEnvironment<T>(work: () => Promise<T>): Promise<T> {
+    await Promise.allSettled(programs);
     const before = { ...process.env };
     Object.assign(process.env, this.environment);
     try {

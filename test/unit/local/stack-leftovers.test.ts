@@ -67,7 +67,16 @@ describe("a file of the state that was cut off", () => {
       await mkdir(path.dirname(path.join(folder, file)), { recursive: true });
       await writeFile(path.join(folder, file), "{}");
     }
-    const { temporaryFiles } = await leftovers();
-    expect(temporaryFiles.sort()).toEqual(cutOff.map((file) => path.join(folder, file)).sort());
+    expect((await leftovers()).cutOff.sort()).toEqual(cutOff.map((file) => path.join(folder, file)).sort());
+  });
+
+  it("is the attributes of one, where they are no whole JSON", async () => {
+    const folder = path.join(state, ".pulumi", "stacks", "runner-images");
+    await mkdir(folder, { recursive: true });
+    for (const [name, text] of Object.entries({ empty: "", half: '{"md5":', whole: '{"md5":"x"}\n' }))
+      await writeFile(path.join(folder, `${name}.json.attrs`), text);
+    expect((await leftovers()).cutOff.sort()).toEqual(
+      ["empty", "half"].map((name) => path.join(folder, `${name}.json.attrs`)),
+    );
   });
 });
