@@ -3,6 +3,7 @@ import { cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, utimes, writeFile 
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import {
   CreateBucketCommand,
   DeleteBucketCommand,
@@ -42,9 +43,11 @@ type Changes = Record<string, string | undefined>;
 /**
  * Programs that run in this process and have not ended. After a refusal that may be later than their engine's end: then the SDK, which keeps
  * one connection for the whole process, closes that of the next program, whose calls fail as if its engine were gone. Such a failure it takes
- * for an end without an error (automation/server.js). So the next program waits; a user's process runs one.
+ * for an end without an error (automation/server.js). So the next program waits, though not for good: one whose call nobody answers any more
+ * never ends, and closes nothing. A user's process runs one program.
  */
 const programs = new Set<Promise<void>>();
+const lateEndMs = 2_000;
 type Run = (this: unknown, ...given: unknown[]) => Promise<void>;
 const { LanguageServer } = createRequire(import.meta.url)("@pulumi/pulumi/automation/server.js") as {
   LanguageServer: { prototype: { run: Run } };
@@ -302,7 +305,8 @@ export class World {
 
   /** An inline program runs in this process and reads this process's environment. */
   private async withProcessEnvironment<T>(work: () => Promise<T>): Promise<T> {
-    await Promise.allSettled(programs);
+    await Promise.race([Promise.allSettled(programs), pause(lateEndMs)]);
+    programs.clear();
     const before = { ...process.env };
     Object.assign(process.env, this.environment);
     try {
