@@ -1,11 +1,15 @@
+import { fileURLToPath } from "node:url";
 import { execa } from "execa";
+import { withoutCredentials } from "../process/environment.js";
 import { UserError } from "../process/errors.js";
 import type { Architecture } from "../store/keys.js";
 import type { Accelerator, AcceleratorChoice } from "../store/records.js";
-import { machineArguments, qemuBinary } from "./qemu.js";
+
+// Also where this module is a part of a bundle (release/main.mjs), which lies as deep below the checkout.
+const probe = fileURLToPath(new URL("../../image/probe-kvm.sh", import.meta.url));
 
 /**
- * Decides how guests of an architecture run here.
+ * Decides how guests of an architecture run here, as the build does.
  * @throws UserError when KVM is demanded but does not work
  */
 export async function resolveAccelerator(
@@ -13,40 +17,23 @@ export async function resolveAccelerator(
   arch: Architecture,
 ): Promise<Accelerator> {
   if (choice === "tcg") return "tcg";
-  const obstacle = await kvmObstacle(arch);
-  if (obstacle === null) return "kvm";
+  if (await kvmRunsGuests(arch)) return "kvm";
   if (choice === "auto") return "tcg";
-  throw new UserError(`KVM was demanded but does not work here: ${obstacle}; use ACCELERATOR=auto or tcg`);
+  throw new UserError(
+    `KVM was demanded and does not run a guest of ${arch} here; use ACCELERATOR=auto or tcg`,
+  );
 }
 
-const hostArchitecture: Partial<Record<NodeJS.Architecture, Architecture>> = {
-  x64: "x86_64",
-  arm64: "aarch64",
-};
-
 /**
- * Why KVM cannot run such a guest; null when it can. `/dev/kvm` may exist, and even open, where starting a guest
- * aborts (seen in nested virtual machines): so QEMU is started with the very machine a guest gets, and asked.
+ * Whether KVM has run a guest here to its end. `/dev/kvm` may exist and open, and QEMU may start with it and report it as enabled, where
+ * the first instruction of a BIOS stops the guest for good (seen in nested virtual machines).
  */
-async function kvmObstacle(arch: Architecture): Promise<string | null> {
-  if (hostArchitecture[process.arch] !== arch) return `a ${arch} guest cannot use KVM on ${process.arch}`;
-  const probe = await execa(
-    "setpriv",
-    [
-      ...["--pdeathsig", "KILL", qemuBinary(arch), ...machineArguments(arch, "kvm")],
-      ...["-m", "64", "-nodefaults", "-display", "none", "-S", "-qmp", "stdio"],
-    ],
-    {
-      input: ["qmp_capabilities", "query-kvm", "quit"]
-        .map((execute) => JSON.stringify({ execute }))
-        .join("\n"),
-      timeout: 10_000,
-      forceKillAfterDelay: 1_000,
-      reject: false,
-    },
-  );
-  if (!probe.failed && /"enabled":\s*true/.test(probe.stdout)) return null;
-  if (probe.timedOut) return "QEMU hangs with it";
-  // Aborts come as two lines; the first says what, the second where in QEMU's source.
-  return probe.stderr?.split("\n", 1)[0]?.slice(0, 200) || "QEMU does not report it as enabled";
+async function kvmRunsGuests(arch: Architecture): Promise<boolean> {
+  const { failed } = await execa(probe, {
+    env: { ...withoutCredentials(process.env), ARCH: arch },
+    extendEnv: false,
+    stdio: "ignore",
+    reject: false,
+  });
+  return !failed;
 }

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { createServer, type AddressInfo } from "node:net";
@@ -123,16 +124,40 @@ describe("shutdownReason", () => {
 });
 
 describe("resolveAccelerator", () => {
-  const foreign: Architecture = process.arch === "x64" ? "aarch64" : "x86_64";
+  const [own, foreign]: Architecture[] =
+    process.arch === "x64" ? ["x86_64", "aarch64"] : ["aarch64", "x86_64"];
 
   it("takes TCG for a guest of another architecture, and refuses to be told KVM", async () => {
-    expect(await resolveAccelerator("auto", foreign)).toBe("tcg");
-    await expect(resolveAccelerator("kvm", foreign)).rejects.toThrow(
-      /KVM was demanded but does not work here: a/,
+    expect(await resolveAccelerator("auto", foreign!)).toBe("tcg");
+    await expect(resolveAccelerator("kvm", foreign!)).rejects.toThrow(
+      `KVM was demanded and does not run a guest of ${foreign} here; use ACCELERATOR=auto or tcg`,
     );
   });
 
   it("takes TCG unasked where it is demanded", async () => {
-    expect(await resolveAccelerator("tcg", "x86_64")).toBe("tcg");
+    expect(await resolveAccelerator("tcg", own!)).toBe("tcg");
+  });
+
+  // How a guest ends QEMU: on x86_64 through its debug-exit device, on aarch64 by a power-off (image/probe-kvm.sh).
+  const ran = own === "x86_64" ? 3 : 0;
+
+  it.skipIf(!existsSync("/dev/kvm")).each([
+    { story: "the guest has run", script: `exit ${ran}`, accelerator: "kvm" },
+    { story: "QEMU aborts", script: "echo 'kvm_init_vcpu failed' >&2; exit 134", accelerator: "tcg" },
+    {
+      story: "QEMU reports it as enabled, and no guest has run",
+      script: `echo '{"return": {"enabled": true, "present": true}}'; exit ${3 - ran}`,
+      accelerator: "tcg",
+    },
+  ])("takes $accelerator where there is a /dev/kvm and $story", async ({ script, accelerator }) => {
+    const folder = await mkdtemp(path.join(tmpdir(), "qemu-test-"));
+    await writeFile(path.join(folder, `qemu-system-${own}`), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    vi.stubEnv("PATH", `${folder}:${process.env.PATH}`);
+    try {
+      expect(await resolveAccelerator("auto", own!)).toBe(accelerator);
+    } finally {
+      vi.unstubAllEnvs();
+      await rm(folder, { recursive: true });
+    }
   });
 });
