@@ -39,7 +39,7 @@ import { parseJson } from "../release/store/store.js";
 import { median } from "./median.js";
 import { report } from "./result.js";
 
-const rounds = 3;
+const rounds = 5;
 const promised = { time: 1.0, size: 0.95 };
 const arch = "x86_64";
 const patienceMs = 600_000;
