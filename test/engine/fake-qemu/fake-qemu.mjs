@@ -23,7 +23,7 @@ if (args.includes("--version")) {
   say("QEMU emulator version 0.0.0 (fake-qemu of the engine tests)");
   process.exit(0);
 }
-if (valuesOf("-accel").includes("kvm")) {
+if ([...valuesOf("-accel"), ...valuesOf("-machine")].some((value) => /\bkvm\b/.test(value))) {
   process.stderr.write(`${name}: the fake QEMU of the engine tests has no KVM\n`);
   process.exit(1);
 }
