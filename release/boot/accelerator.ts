@@ -20,7 +20,7 @@ export async function resolveAccelerator(
   if (await kvmRunsGuests(arch)) return "kvm";
   if (choice === "auto") return "tcg";
   throw new UserError(
-    `KVM was demanded and does not run a guest of ${arch} here; use ACCELERATOR=auto or tcg`,
+    `KVM was demanded and does not run a guest of ${arch} here: see that /dev/kvm is there and this user may write to it, or use ACCELERATOR=auto or tcg`,
   );
 }
 

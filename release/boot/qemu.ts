@@ -42,8 +42,8 @@ export async function qemuVersion(arch: Architecture): Promise<string> {
   return version;
 }
 
-/** Machine, processor and firmware: what the probe for KVM has to share with the real thing. */
-export function machineArguments(arch: Architecture, accelerator: Accelerator): string[] {
+/** Machine, processor and firmware. */
+function machineArguments(arch: Architecture, accelerator: Accelerator): string[] {
   const cpu = accelerator === "kvm" ? "host" : "max";
   const common = ["-accel", accelerator, "-cpu", cpu];
   return arch === "x86_64"

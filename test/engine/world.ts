@@ -43,8 +43,8 @@ type Changes = Record<string, string | undefined>;
 /**
  * Programs that run in this process and have not ended. After a refusal that may be later than their engine's end: then the SDK, which keeps
  * one connection for the whole process, closes that of the next program, whose calls fail as if its engine were gone. Such a failure it takes
- * for an end without an error (automation/server.js). So the next program waits, though not for good: one whose call nobody answers any more
- * never ends, and closes nothing. A user's process runs one program.
+ * for an end without an error (automation/server.js). So the next program waits, though not for good: some never end,
+ * which one whose call nobody answers any more would explain. A user's process runs one program.
  */
 const programs = new Set<Promise<void>>();
 const lateEndMs = 2_000;

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { createServer, type AddressInfo } from "node:net";
@@ -124,40 +124,46 @@ describe("shutdownReason", () => {
 });
 
 describe("resolveAccelerator", () => {
-  const [own, foreign]: Architecture[] =
+  const [own, foreign]: [Architecture, Architecture] =
     process.arch === "x64" ? ["x86_64", "aarch64"] : ["aarch64", "x86_64"];
 
   it("takes TCG for a guest of another architecture, and refuses to be told KVM", async () => {
-    expect(await resolveAccelerator("auto", foreign!)).toBe("tcg");
-    await expect(resolveAccelerator("kvm", foreign!)).rejects.toThrow(
-      `KVM was demanded and does not run a guest of ${foreign} here; use ACCELERATOR=auto or tcg`,
+    expect(await resolveAccelerator("auto", foreign)).toBe("tcg");
+    await expect(resolveAccelerator("kvm", foreign)).rejects.toThrow(
+      `KVM was demanded and does not run a guest of ${foreign} here: see that /dev/kvm is there`,
     );
   });
 
   it("takes TCG unasked where it is demanded", async () => {
-    expect(await resolveAccelerator("tcg", own!)).toBe("tcg");
+    expect(await resolveAccelerator("tcg", own)).toBe("tcg");
   });
 
   // How a guest ends QEMU: on x86_64 through its debug-exit device, on aarch64 by a power-off (image/probe-kvm.sh).
-  const ran = own === "x86_64" ? 3 : 0;
+  const [ran, other] = own === "x86_64" ? [3, 0] : [0, 3];
 
-  it.skipIf(!existsSync("/dev/kvm")).each([
-    { story: "the guest has run", script: `exit ${ran}`, accelerator: "kvm" },
-    { story: "QEMU aborts", script: "echo 'kvm_init_vcpu failed' >&2; exit 134", accelerator: "tcg" },
-    {
-      story: "QEMU reports it as enabled, and no guest has run",
-      script: `echo '{"return": {"enabled": true, "present": true}}'; exit ${3 - ran}`,
-      accelerator: "tcg",
-    },
-  ])("takes $accelerator where there is a /dev/kvm and $story", async ({ script, accelerator }) => {
+  it.skipIf(!mayUseKvm()).each([
+    ["kvm", "a guest has run with it", `exit ${ran}`],
+    ["tcg", "QEMU aborts", "exit 134"],
+    ["tcg", "QEMU reports it as enabled and runs no guest", `echo '{"enabled": true}'; exit ${other}`],
+  ])("takes %s, with a /dev/kvm to write to, where %s", async (accelerator, _story, script) => {
     const folder = await mkdtemp(path.join(tmpdir(), "qemu-test-"));
     await writeFile(path.join(folder, `qemu-system-${own}`), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
     vi.stubEnv("PATH", `${folder}:${process.env.PATH}`);
     try {
-      expect(await resolveAccelerator("auto", own!)).toBe(accelerator);
+      expect(await resolveAccelerator("auto", own)).toBe(accelerator);
     } finally {
       vi.unstubAllEnvs();
       await rm(folder, { recursive: true });
     }
   });
 });
+
+/** An ordinary user often may not, as on GitHub's machines before .github/scripts/enable-kvm.sh. */
+function mayUseKvm(): boolean {
+  try {
+    accessSync("/dev/kvm", constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
