@@ -27,6 +27,15 @@ export function findDeath(text: string): string | null {
   return null;
 }
 
+/**
+ * Does the console show a fault of QEMU's emulation, and not of the image? While a kernel patches its own code, the first byte of each place is
+ * a breakpoint (int3) for a moment. Before QEMU 8.1, an emulated CPU may still run into one that another has taken away: then it is
+ * nobody's, and the kernel dies of it. Source: https://bugzilla.redhat.com/show_bug.cgi?id=2216496
+ */
+export function showsEmulationFault(text: string): boolean {
+  return /\bint3: 0000 \[#1\]/.test(text);
+}
+
 /** The lines of ours ("gha: …") in the text: what the guest says of itself. */
 export function ownLines(text: string): string[] {
   return text

@@ -70,6 +70,18 @@ describe.sequential("what stops an update, in one line and with nothing changed"
     },
   );
 
+  it("boots once more where QEMU's emulation killed the guest, and says so", async () => {
+    await world.write("image/behaviour", "emulation-fault");
+    live = await world.commit("boot into a fault of the emulation");
+    expect((await world.up()).text).toMatch(
+      /emulation \(int3\) ended this boot, and not the image: booting once more/,
+    );
+    expect(await world.served("latest")).toBe(`${live}\n`);
+    await world.git("revert", "--no-edit", "HEAD");
+    live = await world.changeImage();
+    await world.up();
+  });
+
   it("quotes the boot test's failure when a failed image is pinned", async () => {
     await world.write("image/behaviour", "panic");
     const failed = await world.commit("break the image");

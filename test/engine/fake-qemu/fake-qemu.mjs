@@ -4,12 +4,21 @@
  *
  * The image says what its guest does, in a line of JSON after the end of the qcow2:
  *   {"behaviour": "ok" | "panic" | "hang" | "no-credential" | "job-fails" | "early-poweroff" | "failed-unit" |
- *                 "lacks-sudo",
+ *                 "lacks-sudo" | "emulation-fault" (of its first boot),
  *    "commit": "<40 hex>", "arch": "x86_64" | "aarch64"}
  */
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { appendFileSync, closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  writeFileSync,
+} from "node:fs";
 import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers";
 
@@ -50,6 +59,12 @@ tell("\u001b[2J\u001b[1;1H\u0000SeaBIOS (fake)");
 tell(`gha: fake guest, ${behaviour}`);
 if (behaviour === "panic") {
   tell("[    1.234567] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100");
+  await forever();
+}
+if (behaviour === "emulation-fault" && !existsSync(`${disk}.booted`)) {
+  writeFileSync(`${disk}.booted`, "");
+  tell("[    0.912345] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI");
+  tell("[    0.923456] Kernel panic - not syncing: Fatal exception in interrupt");
   await forever();
 }
 if (behaviour === "hang") await forever();

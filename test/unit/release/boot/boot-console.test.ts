@@ -2,7 +2,12 @@ import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { findDeath, ownLines, watchConsole } from "../../../../release/boot/boot-console.js";
+import {
+  findDeath,
+  ownLines,
+  showsEmulationFault,
+  watchConsole,
+} from "../../../../release/boot/boot-console.js";
 import { printable } from "../../../../release/process/progress.js";
 
 describe("findDeath", () => {
@@ -39,6 +44,21 @@ describe("findDeath", () => {
   it("makes one short printable line of it, whatever the guest wrote", () => {
     const why = findDeath(`Kernel panic - not syncing: \u001b[31m\u0000\u0007${"x".repeat(70_000)}\n`);
     expect(why).toBe(`kernel panic: ${"x".repeat(200)}`);
+  });
+});
+
+describe("showsEmulationFault", () => {
+  it.each([
+    ["[    0.9] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI\r\n[    0.9] CPU: 1", true],
+    // Kernels before 6.10.
+    ["[    0.9] int3: 0000 [#1] PREEMPT SMP PTI\r\n", true],
+    [
+      "[    0.9] Oops: Oops: 0002 [#1] PREEMPT SMP\r\n[    1.0] Kernel panic - not syncing: Fatal exception",
+      false,
+    ],
+    ["[    0.9] int3 self-test passed", false],
+  ])("of %j: %s", (text, shows) => {
+    expect(showsEmulationFault(text)).toBe(shows);
   });
 });
 
