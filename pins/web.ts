@@ -141,10 +141,10 @@ export class Publisher {
         await response.body?.cancel();
         throw this.refusal(url, response);
       }
-      const body = response.body as AsyncIterable<Uint8Array>;
       await read(
         (async function* () {
-          for await (const chunk of body) {
+          // Of the answer, which must not become garbage before: https://github.com/nodejs/undici/pull/3199
+          for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
             timer.refresh();
             yield chunk;
           }

@@ -170,7 +170,7 @@ async function get(url: string, headers: Record<string, string>, what: string): 
     });
     const { status, body } = response;
     if (response.ok || (status === 304 && "if-none-match" in headers)) {
-      return { status, headers: response.headers, body: watched(body, () => timer.refresh()) };
+      return { status, headers: response.headers, body: watched(response, () => timer.refresh()) };
     }
     await body?.cancel();
     // A store which does not let everyone list it says 403 for what does not exist.
@@ -183,9 +183,10 @@ async function get(url: string, headers: Record<string, string>, what: string): 
   }
 }
 
-async function* watched(body: Response["body"], alive: () => void): AsyncGenerator<Uint8Array> {
+/** Takes the answer and not its body: Node ends a body that nobody reads yet once its answer is garbage (https://github.com/nodejs/undici/pull/3199). */
+async function* watched(response: Response, alive: () => void): AsyncGenerator<Uint8Array> {
   try {
-    for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
+    for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
       alive();
       yield chunk;
     }

@@ -3,11 +3,14 @@ import { existsSync, readdirSync, statSync, watch } from "node:fs";
 import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { signStatement } from "../../../../release/attest/bundle.js";
 import { keySigner, parseSigner } from "../../../../release/attest/signer.js";
 import { makeStatement } from "../../../../release/attest/statement.js";
 import { UserError } from "../../../../release/process/errors.js";
+import { downloadFile } from "../../../../release/host/download.js";
 import { fetchImage, type FetchOptions, type FetchedImage } from "../../../../release/host/fetch.js";
 import { keys } from "../../../../release/store/keys.js";
 import { manifestOf } from "../memory-store.js";
@@ -65,6 +68,20 @@ describe("fetchImage", () => {
     const names = await readdir(path.dirname(target));
     return names.filter((name) => !name.endsWith(".lock"));
   }
+
+  it("gets the bytes of an answer, though memory is cleaned up between its headers and its body", async () => {
+    setFlagsFromString("--expose-gc");
+    const collectGarbage = runInNewContext("gc") as () => void;
+    await mkdir(path.dirname(target));
+    const archive = `${target}.zst.part`;
+    const report = vi.fn((have: number) => {
+      if (have === 0) collectGarbage();
+    });
+    const url = `${server.url}/${keys.disk(commit, "x86_64")}`;
+    await downloadFile(url, archive, compressed.length, { what: "it", retries: 0, report });
+    expect((await readFile(archive)).equals(compressed)).toBe(true);
+    expect(report).toHaveBeenCalledWith(0);
+  });
 
   it("puts the verified disk at its path, as a sparse file, and leaves nothing else there", async () => {
     const fetched = await fetchIt();
