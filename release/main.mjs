@@ -2,7 +2,8 @@
  * Runs the release command line (cli.ts). Its modules are put together as JavaScript first, once for each state of them: a command then starts
  * in a quarter of the time that it takes to translate and resolve each (docs/operations.md, "Where the time of an `up` goes").
  *
- * Plain JavaScript, since it runs before anything is translated. Packages stay where they are, and are loaded from there.
+ * Plain JavaScript, since it runs before anything is translated. The packages are put in too: most of a start would be reading their hundreds
+ * of files. (Not CycloneDX's, which looks for optional ones that are not there.) How is said in esbuild.json, which bench/bundle.ts reads as well.
  */
 import { createHash } from "node:crypto";
 import {
@@ -12,6 +13,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -38,14 +40,16 @@ if (isBundled) {
   await import("./cli.ts");
 }
 
-/** By names, sizes and times, like make; of this file too, which says how they are put together. */
+/** By names, sizes and times, like make; of this file too, and of the list that npm keeps of what it has installed. */
 function stateOfSources() {
   const hash = createHash("sha256");
-  for (const name of readdirSync(here, { recursive: true }).sort()) {
-    if (!/\.(ts|mjs)$/.test(name)) continue;
-    const { size, mtimeMs } = statSync(path.join(here, name));
+  const add = (name, file) => {
+    const { size, mtimeMs } = statSync(file, { throwIfNoEntry: false }) ?? {};
     hash.update(`${name} ${size} ${mtimeMs}\n`);
-  }
+  };
+  for (const name of readdirSync(here, { recursive: true }).sort())
+    if (/\.(ts|mjs|json)$/.test(name)) add(name, path.join(here, name));
+  add("packages", path.join(path.dirname(here), "node_modules", ".package-lock.json"));
   return hash.digest("hex").slice(0, 16);
 }
 
@@ -56,16 +60,12 @@ async function bundle() {
   const { build } = await import("esbuild");
   try {
     await build({
+      ...JSON.parse(readFileSync(path.join(here, "esbuild.json"), "utf8")),
       entryPoints: [path.join(here, "cli.ts")],
       outdir: part,
       outExtension: { ".js": ".mjs" },
-      bundle: true,
-      packages: "external",
       // What only some commands need is loaded by those.
       splitting: true,
-      platform: "node",
-      format: "esm",
-      target: "node20.19",
       logLevel: "silent",
     });
     for (const name of readdirSync(part)) sync(path.join(part, name));

@@ -5,6 +5,9 @@ import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { checkout } from "../../../local/paths.js";
 
+/** What `npm ci` writes of the packages it has installed. */
+const npmsList = ".package-lock.json";
+
 let root: string;
 beforeEach(async () => {
   root = await mkdtemp(path.join(tmpdir(), "release-main-test-"));
@@ -12,8 +15,13 @@ beforeEach(async () => {
     recursive: true,
     preserveTimestamps: true,
   });
-  for (const name of ["node_modules", "package.json", "tsconfig.json", "pins"])
+  for (const name of ["package.json", "tsconfig.json", "pins"])
     await symlink(path.join(checkout, name), path.join(root, name));
+  await mkdir(path.join(root, "node_modules"));
+  for (const name of await readdir(path.join(checkout, "node_modules")))
+    if (name !== npmsList)
+      await symlink(path.join(checkout, "node_modules", name), path.join(root, "node_modules", name));
+  await writeFile(path.join(root, "node_modules", npmsList), "{}");
 });
 afterEach(() => rm(root, { recursive: true }));
 
@@ -46,6 +54,15 @@ describe("release/main.mjs", () => {
     await utimes(path.join(root, "release", "store", "keys.ts"), now, now);
     expect((await run("fetch", "--help")).stdout).toMatch(usage);
     expect(await bundles()).toHaveLength(2);
+  });
+
+  it("puts the packages in, and does so again when they were installed anew", async () => {
+    expect((await run("fetch", "--help")).stdout).toMatch(usage);
+    await rm(path.join(root, "node_modules", "commander"));
+    expect((await run("fetch", "--help")).stdout).toMatch(usage);
+    const now = new Date();
+    await utimes(path.join(root, "node_modules", npmsList), now, now);
+    expect((await run("fetch", "--help")).stderr).toMatch(/'commander'/);
   });
 
   it("loads what only some commands need, and passes on how it ends", async () => {
