@@ -24,6 +24,8 @@ export interface Unpacking {
 }
 
 const pieceBytes = 1024 * 1024;
+/** After so much of a disk, what came is written to the drive, beside the rest: all at once, at the end, it would be waited for. */
+const settledBytes = 32 * pieceBytes;
 
 /**
  * Reads an archive as far as it has come, unpacks it, and hashes both on the way. Where its beginning is replaced in the meantime,
@@ -112,6 +114,7 @@ async function unpack(archive: AsyncIterable<Buffer>, target: string): Promise<U
     const result = await zstd;
     if (result.isCanceled) throw new UserError(`decompressing to ${target} was cancelled`);
     await disk.readOn();
+    await disk.settled();
     const said = result.stderr.slice(0, 300).trim();
     const problem = result.failed ? said || `it exited with ${result.exitCode ?? result.signal}` : null;
     return { archiveSha256: archiveHash.digest("hex"), diskSha256: disk.digest(), problem };
@@ -128,6 +131,8 @@ class HashBehind {
   readonly #buffer = Buffer.allocUnsafe(pieceBytes);
   #file: FileHandle | undefined;
   #position = 0;
+  #settled = 0;
+  #settling = Promise.resolve();
 
   constructor(readonly path: string) {}
 
@@ -138,11 +143,25 @@ class HashBehind {
       if (read === undefined || read.bytesRead === 0) return;
       this.#hash.update(this.#buffer.subarray(0, read.bytesRead));
       this.#position += read.bytesRead;
+      if (this.#position - this.#settled >= settledBytes) await this.#settle(this.#file!);
     }
+  }
+
+  /** What the drive refuses is said here: a later sync of the file by another handle would not learn of it any more. */
+  async #settle(file: FileHandle): Promise<void> {
+    await this.#settling;
+    this.#settled = this.#position;
+    this.#settling = file.datasync();
+    this.#settling.catch(() => undefined);
   }
 
   digest(): string {
     return this.#hash.digest("hex");
+  }
+
+  /** Waits for what is on its way to the drive. */
+  settled(): Promise<void> {
+    return this.#settling;
   }
 
   async close(): Promise<void> {
