@@ -7,12 +7,24 @@ export interface Measured {
   seconds: number;
   /** Of those that were waited for: servers that were started before do not count. */
   cpuSeconds: number;
+  /** Of a server, meanwhile. */
+  serverSeconds?: number;
   /** Peak of all together, bytes. */
   memory: number;
 }
 
-/** Runs a command to its end. @throws where it fails */
-export async function measure(command: string, args: string[], options: Options): Promise<Measured> {
+/**
+ * Runs a command to its end.
+ * @param server the process that works for it
+ * @throws where it fails
+ */
+export async function measure(
+  command: string,
+  args: string[],
+  options: Options,
+  server?: number,
+): Promise<Measured> {
+  const serverBefore = server === undefined ? 0 : (await cpuTimes(server)).own;
   const [start, before] = [performance.now(), await cpuTimes()];
   const child = execa(command, args, { stdio: ["ignore", "ignore", "inherit"], ...options });
   let memory = 0;
@@ -26,17 +38,24 @@ export async function measure(command: string, args: string[], options: Options)
     clearInterval(sampling);
   }
   const seconds = (performance.now() - start) / 1000;
-  return { seconds, cpuSeconds: (await cpuTimes()).children - before.children, memory };
+  return {
+    seconds,
+    cpuSeconds: (await cpuTimes()).children - before.children,
+    ...(server !== undefined && { serverSeconds: (await cpuTimes(server)).own - serverBefore }),
+    memory,
+  };
 }
 
 /** As a side of a comparison. */
 export function sideOf(name: string, runs: (Measured & { bytes?: number })[]): Side {
   const bytes = runs.flatMap((run) => run.bytes ?? []);
+  const server = runs.flatMap((run) => run.serverSeconds ?? []);
   return {
     name,
     rounds: {
       seconds: runs.map((run) => Number(run.seconds.toFixed(2))),
       cpuSeconds: runs.map((run) => Number(run.cpuSeconds.toFixed(2))),
+      ...(server.length > 0 && { serverSeconds: server.map((seconds) => Number(seconds.toFixed(2))) }),
       ...(bytes.length > 0 && { megabytes: bytes.map((count) => count / 1e6) }),
       mebibytes: runs.map((run) => Math.round(run.memory / 1024 ** 2)),
     },

@@ -8,6 +8,8 @@ export const quantities = {
   seconds: { heading: "seconds", short: "s" },
   /** Of all processes that ended, without servers: what a busy machine leaves as it is. */
   cpuSeconds: { heading: "CPU seconds", short: "s" },
+  /** Of a server that was there before, while it worked for the one that is measured. */
+  serverSeconds: { heading: "CPU seconds of the server", short: "s" },
   megabytes: { heading: "MB", short: "MB" },
   mebibytes: { heading: "peak memory, MiB", short: "MiB" },
   changes: { heading: "resources changed", short: "" },
@@ -120,11 +122,11 @@ async function cpuSeconds(): Promise<number> {
 }
 
 /**
- * What this process used, and what those did that it and they waited for, in seconds: utime, stime, cutime and cstime of
+ * What a process used, and what those did that it and they waited for, in seconds: utime, stime, cutime and cstime of
  * proc_pid_stat(5), in ticks of 10 ms; after the name, which may hold anything.
  */
-export async function cpuTimes(): Promise<{ own: number; children: number }> {
-  const stat = await readFile("/proc/self/stat", "utf8");
+export async function cpuTimes(pid: number | "self" = "self"): Promise<{ own: number; children: number }> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const [utime, stime, cutime, cstime] = fields.slice(11, 15).map(Number) as [number, number, number, number];
   return { own: (utime + stime) / 100, children: (cutime + cstime) / 100 };

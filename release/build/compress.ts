@@ -14,7 +14,7 @@ import { startZstd } from "../process/zstd.js";
  * window that makes up for the level: of the first 200 MB of that disk it gave 1.007. Hosts accept up to `--long=27`, as `zstd -d` does
  * without being told.
  */
-const compression = ["-T0", "-6", "--long=26", "--zstd=strategy=5,overlapLog=9"];
+export const compression = ["-T0", "-6", "--long=26", "--zstd=strategy=5,overlapLog=9"];
 const decompression = ["-d", "--long=27"];
 
 const feedBytes = 1024 * 1024;

@@ -25,6 +25,8 @@ export class TestS3 {
   private constructor(
     private readonly folder: string,
     readonly endpoint: string,
+    /** Of the server's process. */
+    readonly pid: number,
     private readonly end: () => Promise<void>,
     readonly admin: S3Client,
   ) {}
@@ -66,7 +68,7 @@ export class TestS3 {
       server.kill();
       await server;
     };
-    return new TestS3(folder, endpoint, end, admin);
+    return new TestS3(folder, endpoint, server.pid!, end, admin);
   }
 
   /** What the release commands need to reach it. */
