@@ -2,8 +2,9 @@
  * Runs the release command line (cli.ts). Its modules are put together as JavaScript first, once for each state of them: a command then starts
  * in a quarter of the time that it takes to translate and resolve each (docs/operations.md, "Where the time of an `up` goes").
  *
- * Plain JavaScript, since it runs before anything is translated. The packages are put in too: most of a start would be reading their hundreds
- * of files. (Not CycloneDX's, which looks for optional ones that are not there.) How is said in esbuild.json, which bench/bundle.ts reads as well.
+ * Plain JavaScript, since it runs before anything is translated. Packages are put in too, as most of a start would be reading their hundreds of
+ * files; but not those that only a few commands need and that look for others, or for files beside them. How is said in esbuild.json, which
+ * bench/bundle.ts reads as well.
  */
 import { createHash } from "node:crypto";
 import {

@@ -65,6 +65,19 @@ describe("release/main.mjs", () => {
     expect((await run("fetch", "--help")).stderr).toMatch(/'commander'/);
   });
 
+  it("puts each part of it so that it can be loaded, with its packages", async () => {
+    await run("fetch", "--help");
+    const folder = path.join(root, ".local", (await bundles())[0]!);
+    const parts = (await readdir(folder)).filter((name) => name !== "cli.mjs");
+    expect(parts.length).toBeGreaterThan(20);
+    const script = parts
+      .map((name) => `await import(${JSON.stringify(path.join(folder, name))});`)
+      .join("\n");
+    const loaded = await execa("node", ["--input-type=module"], { input: script, cwd: root, reject: false });
+    expect(loaded.stderr).toBe("");
+    expect(loaded.exitCode).toBe(0);
+  });
+
   it("loads what only some commands need, and passes on how it ends", async () => {
     const { exitCode, stderr } = await run("status", "--bucket", "images", "--json");
     expect(stderr.trim().split("\n").at(-1)).toBe("error: no region: set AWS_REGION");
