@@ -31,22 +31,25 @@ export class TestS3 {
     readonly admin: S3Client,
   ) {}
 
-  static async start(): Promise<TestS3> {
+  /**
+   * @param sidecar keeps what it notes of an object in files, and not in extended attributes, of which ext4 takes 4 KiB: the list of some
+   * 700 parts is larger
+   */
+  static async start({ sidecar = false } = {}): Promise<TestS3> {
     const command = process.env.VERSITYGW ?? (await requireTool(versitygw, platformPaths()));
     const folder = await mkdtemp(path.join(tmpdir(), "runner-images-s3-"));
-    const folders = ["iam", "versions", "data"].map((name) => path.join(folder, name)) as [
-      string,
-      string,
-      string,
-    ];
-    for (const each of folders) await mkdir(each);
-    const [iam, versions, data] = folders;
+    const [iam, versions, data, notes] = ["iam", "versions", "data", "notes"].map((name) =>
+      path.join(folder, name),
+    ) as [string, string, string, string];
+    for (const each of [iam, versions, data, notes]) await mkdir(each);
     const port = await getPort({ host: "127.0.0.1" });
     const server = execa(
       "setpriv",
       [
         ...["--pdeathsig", "KILL", command, "--port", `127.0.0.1:${port}`, "--health", "/_health", "--quiet"],
-        ...["--iam-dir", iam, "posix", "--versioning-dir", versions, data],
+        ...["--iam-dir", iam, "posix", "--versioning-dir", versions],
+        ...(sidecar ? ["--sidecar", notes] : []),
+        data,
       ],
       { env: { ROOT_ACCESS_KEY: key.id, ROOT_SECRET_KEY: key.secret }, stdio: "ignore", reject: false },
     );
