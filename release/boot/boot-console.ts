@@ -33,7 +33,7 @@ export function findDeath(text: string): string | null {
  * nobody's, and the kernel dies of it. Source: https://bugzilla.redhat.com/show_bug.cgi?id=2216496
  */
 export function showsEmulationFault(text: string): boolean {
-  return /\bint3: 0000 \[#1\]/.test(text);
+  return /\bint3: 0000 \[#\d+\]/.test(text);
 }
 
 /** The lines of ours ("gha: …") in the text: what the guest says of itself. */

@@ -50,6 +50,11 @@ describe("findDeath", () => {
 describe("showsEmulationFault", () => {
   it.each([
     ["[    0.9] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI\r\n[    0.9] CPU: 1", true],
+    // The other CPU met the same; the first of the two is no longer in sight.
+    [
+      "[    3.4] Oops: int3: 0000 [#2] PREEMPT SMP NOPTI\r\n[    3.4] RIP: 0010:sched_clock_cpu+0x9/0x1d0",
+      true,
+    ],
     // Kernels before 6.10.
     ["[    0.9] int3: 0000 [#1] PREEMPT SMP PTI\r\n", true],
     [
