@@ -3,7 +3,9 @@
  * that is kept; fails where a promise is broken or a bench died. With `--report` it only writes.
  */
 import path from "node:path";
-import { checkout } from "../local/paths.js";
+import { checkout, platformPaths } from "../local/paths.js";
+import { setUp } from "../local/setup.js";
+import { UserError } from "../release/process/errors.js";
 import { say } from "../release/process/progress.js";
 import { writeDocuments } from "./document.js";
 import { benches, runBenches } from "./keep.js";
@@ -15,8 +17,20 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 const names = benches.filter((name) => asked.length === 0 || asked.includes(name));
+if (names.length > 0) await setUpOrEnd();
 const wrong = await runBenches(names, path.join(checkout, "docs", "benchmarks"));
 await writeDocuments(checkout);
 say("");
 for (const line of wrong) say(`error: ${line}`);
 process.exitCode = wrong.length === 0 ? 0 : 1;
+
+/** Engine, plugin and servers, of which each bench expects that they are there; nothing where they are. */
+async function setUpOrEnd(): Promise<void> {
+  try {
+    await setUp(platformPaths(), { retryVendor: false });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    say(`error: ${error.message}`);
+    process.exit(1);
+  }
+}
