@@ -5,7 +5,7 @@
 import path from "node:path";
 import { checkout, platformPaths } from "../local/paths.js";
 import { setUp } from "../local/setup.js";
-import { UserError } from "../release/process/errors.js";
+import { describeError } from "../release/process/errors.js";
 import { say } from "../release/process/progress.js";
 import { writeDocuments } from "./document.js";
 import { benches, runBenches } from "./keep.js";
@@ -17,20 +17,15 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 const names = benches.filter((name) => asked.length === 0 || asked.includes(name));
-if (names.length > 0) await setUpOrEnd();
+try {
+  // Engine, plugin and servers, of which each bench expects that they are there.
+  if (names.length > 0) await setUp(platformPaths(), { retryVendor: false });
+} catch (error) {
+  say(describeError(error));
+  process.exit(1);
+}
 const wrong = await runBenches(names, path.join(checkout, "docs", "benchmarks"));
 await writeDocuments(checkout);
 say("");
 for (const line of wrong) say(`error: ${line}`);
 process.exitCode = wrong.length === 0 ? 0 : 1;
-
-/** Engine, plugin and servers, of which each bench expects that they are there; nothing where they are. */
-async function setUpOrEnd(): Promise<void> {
-  try {
-    await setUp(platformPaths(), { retryVendor: false });
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    say(`error: ${error.message}`);
-    process.exit(1);
-  }
-}

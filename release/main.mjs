@@ -1,6 +1,6 @@
 /**
  * Runs the release command line (cli.ts). Its modules are put together as JavaScript first, once for each state of them: a command then starts
- * in a quarter of the time that it takes to translate and resolve each (docs/operations.md, "Where the time of an `up` goes").
+ * in a seventh of the time that it takes to translate and resolve each (docs/operations.md, "Where the time of an `up` goes").
  *
  * Plain JavaScript, since it runs before anything is translated. Packages are put in too, as most of a start would be reading their hundreds of
  * files; but not those that only a few commands need and that look for others, or for files beside them. How is said in esbuild.json, which

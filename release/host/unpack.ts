@@ -25,7 +25,7 @@ export interface Unpacking {
 
 const pieceBytes = 1024 * 1024;
 /** After so much of a disk, what came is written to the drive, beside the rest: all at once, at the end, it would be waited for. */
-const settledBytes = 32 * pieceBytes;
+const syncedBytes = 32 * pieceBytes;
 
 /**
  * Reads an archive as far as it has come, unpacks it, and hashes both on the way. Where its beginning is replaced in the meantime,
@@ -114,7 +114,7 @@ async function unpack(archive: AsyncIterable<Buffer>, target: string): Promise<U
     const result = await zstd;
     if (result.isCanceled) throw new UserError(`decompressing to ${target} was cancelled`);
     await disk.readOn();
-    await disk.settled();
+    await disk.synced();
     const said = result.stderr.slice(0, 300).trim();
     const problem = result.failed ? said || `it exited with ${result.exitCode ?? result.signal}` : null;
     return { archiveSha256: archiveHash.digest("hex"), diskSha256: disk.digest(), problem };
@@ -125,14 +125,14 @@ async function unpack(archive: AsyncIterable<Buffer>, target: string): Promise<U
   }
 }
 
-/** The sha256 of a file that is only ever appended to. */
+/** The sha256 of a file that is only ever appended to, and that is written to its drive on the way. */
 class HashBehind {
   readonly #hash = createHash("sha256");
   readonly #buffer = Buffer.allocUnsafe(pieceBytes);
   #file: FileHandle | undefined;
   #position = 0;
-  #settled = 0;
-  #settling = Promise.resolve();
+  #syncedTo = 0;
+  #syncing = Promise.resolve();
 
   constructor(readonly path: string) {}
 
@@ -143,16 +143,22 @@ class HashBehind {
       if (read === undefined || read.bytesRead === 0) return;
       this.#hash.update(this.#buffer.subarray(0, read.bytesRead));
       this.#position += read.bytesRead;
-      if (this.#position - this.#settled >= settledBytes) await this.#settle(this.#file!);
+      if (this.#position - this.#syncedTo >= syncedBytes) await this.#startSync(this.#file!);
     }
   }
 
   /** What the drive refuses is said here: a later sync of the file by another handle would not learn of it any more. */
-  async #settle(file: FileHandle): Promise<void> {
-    await this.#settling;
-    this.#settled = this.#position;
-    this.#settling = file.datasync();
-    this.#settling.catch(() => undefined);
+  async #startSync(file: FileHandle): Promise<void> {
+    await this.#syncing;
+    this.#syncedTo = this.#position;
+    this.#syncing = file.datasync().catch((error: NodeJS.ErrnoException) => {
+      const kind = error.code === "ENOSPC" ? "noSpace" : "failed";
+      throw new UserError(
+        `${this.path} cannot be written to its drive (${error.code}): look at that drive, and repeat`,
+        { kind, cause: error },
+      );
+    });
+    this.#syncing.catch(() => undefined);
   }
 
   digest(): string {
@@ -160,8 +166,8 @@ class HashBehind {
   }
 
   /** Waits for what is on its way to the drive. */
-  settled(): Promise<void> {
-    return this.#settling;
+  synced(): Promise<void> {
+    return this.#syncing;
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { existsSync, readdirSync, statSync, watch } from "node:fs";
-import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setFlagsFromString } from "node:v8";
@@ -81,6 +81,22 @@ describe("fetchImage", () => {
     await downloadFile(url, archive, compressed.length, { what: "it", retries: 0, report });
     expect((await readFile(archive)).equals(compressed)).toBe(true);
     expect(report).toHaveBeenCalledWith(0);
+  });
+
+  it.each([
+    ["EIO", "failed"],
+    ["ENOSPC", "noSpace"],
+  ])("says in one line that the drive refused what came (%s), and keeps no disk", async (code, kind) => {
+    const large = Buffer.alloc(40 * 1024 * 1024, "a disk that is written to the drive while it comes");
+    server.publish(commit, large, await compress(large));
+    const handle = await open(import.meta.filename);
+    const datasync = vi.spyOn(Object.getPrototypeOf(handle) as typeof handle, "datasync");
+    await handle.close();
+    datasync.mockRejectedValue(Object.assign(new Error("the drive says no"), { code }));
+    expect(await refusal()).toMatch(new RegExp(`\\.part cannot be written to its drive \\(${code}\\)`));
+    expect(await fetchIt().catch((error: unknown) => error)).toMatchObject({ kind });
+    datasync.mockRestore();
+    expect((await fetchIt()).bytes).toBe(large.length);
   });
 
   it("puts the verified disk at its path, as a sparse file, and leaves nothing else there", async () => {
