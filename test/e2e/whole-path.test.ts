@@ -19,6 +19,8 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
   let url: string;
   let first: string;
   let second: string;
+  /** Of the first image; the second has one of its own, which is made by this run. */
+  let isBaseOfThisRun: boolean;
 
   beforeAll(async () => {
     checkout = await Checkout.clone();
@@ -70,6 +72,7 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
   it("builds, publishes, boots and promotes from a fresh clone with one command, and says what is live and how to roll back", async () => {
     const run = await checkout.npm("start");
     expectSuccess(run);
+    isBaseOfThisRun = `${run.stdout}${run.stderr}`.includes("building the base image");
     first = await checkout.imageCommit();
     ({ url } = await status());
     expect(run.stdout).toContain(first);
@@ -210,7 +213,7 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
     }
   });
 
-  it("shows of two images that differ by one package just that package, but for what Debian updated", async () => {
+  it("shows of two images that differ by one package just that package, and what Debian updated since a cached base was made", async () => {
     const args = ["diff", first, second, "--format", "json"];
     const run = await checkout.npm("run", "-s", "release", "--", ...args);
     expectSuccess(run);
@@ -221,9 +224,12 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
       added: [expect.objectContaining({ kind: "deb", name: "hello" })],
       removed: [],
     });
-    // What Debian has updated since the first one's base was made, which may have been in the cache for weeks.
-    for (const update of changed!)
-      expect(update).toMatchObject({ kind: "deb", versions: [expect.any(String), expect.any(String)] });
+    // A base out of the cache may be weeks old: between the two there is what Debian has updated meanwhile.
+    const update = expect.objectContaining({
+      kind: "deb",
+      versions: [expect.any(String), expect.any(String)],
+    }) as unknown;
+    expect(changed).toEqual(isBaseOfThisRun ? [] : changed!.map(() => update));
   });
 
   it("rolls back by one line of config, and forward again by removing it", async () => {
