@@ -10,9 +10,11 @@
  * Usage: tsx bench/boot.ts [image/build/ubuntu-x86_64.qcow2], as `make -C image` leaves it
  * Default: the image that `npm start` made live.
  */
+import { createWriteStream } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { devNull, tmpdir } from "node:os";
 import path from "node:path";
+import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
 import { platform } from "../local/platform.js";
@@ -138,9 +140,9 @@ async function findBase({ base }: BuildFacts): Promise<{ disk: string; bytes: nu
 
 /** As `release publish` compresses a disk. */
 async function compressed(disk: string): Promise<Digests> {
-  const { stream, digests } = await compressDisk(disk, () => undefined);
-  stream.resume();
-  return await digests;
+  const { chunks, digests } = compressDisk(disk, () => undefined);
+  await pipeline(chunks, createWriteStream(devNull));
+  return digests();
 }
 
 /** Boots once more where a fault of the emulation ended it, as a boot test does. */

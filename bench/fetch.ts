@@ -121,9 +121,9 @@ async function afterKillAtHalf(): Promise<number> {
 async function publishInto(root: string): Promise<{ key: string; bytes: number }> {
   const key = keys.disk(commit, arch);
   await mkdir(path.dirname(path.join(root, key)), { recursive: true });
-  const { stream, digests } = await compressDisk(disk, () => undefined);
-  await pipeline(stream, createWriteStream(path.join(root, key)));
-  const { disk: inner, compressed } = await digests;
+  const { chunks, digests } = compressDisk(disk, () => undefined);
+  await pipeline(chunks, createWriteStream(path.join(root, key)));
+  const { disk: inner, compressed } = digests();
   const record = {
     ...manifestOf(commit, arch),
     compressed: { key, ...compressed },

@@ -1,6 +1,5 @@
 import { createReadStream } from "node:fs";
 import { rm } from "node:fs/promises";
-import { Readable } from "node:stream";
 import pRetry from "p-retry";
 import prettyBytes from "pretty-bytes";
 import { UserError } from "../process/errors.js";
@@ -102,7 +101,7 @@ async function storeDelta(
     if (bytes > head.length) yield* createReadStream(frames) as AsyncIterable<Buffer>;
   };
   try {
-    await pRetry(() => store.upload(key, Readable.from(content()), bytes, {}), {
+    await pRetry(() => store.upload(key, content(), bytes, {}), {
       retries,
       shouldRetry: ({ error }) => error instanceof RepeatUploadError,
       signal: cancellation.signal,

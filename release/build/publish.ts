@@ -12,7 +12,7 @@ import {
   type BuildRequest,
   type BuiltImage,
 } from "./build.js";
-import { compressDisk, measureCompressed, type Digests } from "./compress.js";
+import { compressDisk, measureCompressed, type StoredDigests } from "./compress.js";
 import { publishDeltas } from "./publish-deltas.js";
 import { requireOrigin } from "../attest/origin.js";
 import { signerText, type Trust } from "../attest/signer.js";
@@ -244,16 +244,21 @@ const uploadRetries = 1;
  * Compresses, hashes and uploads a disk in one pass.
  * @returns null where another publisher was faster: its disk counts, since no two builds are alike
  */
-export async function uploadDisk(store: S3Store, image: Image, built: BuiltImage): Promise<Digests | null> {
+export async function uploadDisk(
+  store: S3Store,
+  image: Image,
+  built: BuiltImage,
+): Promise<StoredDigests | null> {
   await requireTools(["zstd"]);
   sparingMemory();
   const { size } = await stat(built.path);
   const metadata = { [factsMetadata]: asciiJson(built.facts) };
   const upload = () =>
     step(`publish ${imageName(image.arch)}`, async (report) => {
-      const disk = await compressDisk(built.path, (bytes) => report(progress(bytes, size)));
-      await store.upload(keys.disk(image.commit, image.arch), disk.stream, size, metadata);
-      return disk.digests;
+      const { chunks, digests } = compressDisk(built.path, (bytes) => report(progress(bytes, size)));
+      const crc32 = await store.upload(keys.disk(image.commit, image.arch), chunks, size, metadata);
+      const { disk, compressed } = digests();
+      return { disk, compressed: { ...compressed, crc32 } };
     });
   try {
     return await pRetry(upload, {
@@ -317,7 +322,7 @@ async function adopt(
 interface StoredDisk {
   /** The same, here. */
   path: string;
-  digests: Digests;
+  digests: StoredDigests;
   facts: BuildFacts;
   sbom: string;
 }
@@ -367,7 +372,7 @@ async function describe(
 async function keptCrc32(
   store: S3Store,
   key: string,
-  { crc32 }: Digests["compressed"],
+  { crc32 }: StoredDigests["compressed"],
 ): Promise<string | null> {
   const stored = await store.head(key);
   if (stored === null || (stored.crc32 ?? crc32) !== crc32)

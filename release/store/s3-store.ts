@@ -1,5 +1,4 @@
 import { Readable } from "node:stream";
-import { crc32 } from "node:zlib";
 import {
   type _Object,
   AbortMultipartUploadCommand,
@@ -15,7 +14,7 @@ import {
 import { Upload } from "@aws-sdk/lib-storage";
 import pRetry from "p-retry";
 import { UserError } from "../process/errors.js";
-import { crc32Text } from "../process/hash.js";
+import { checksummed } from "../process/hash.js";
 import { objectHeaders } from "./headers.js";
 import {
   ConflictError,
@@ -179,20 +178,27 @@ export class S3Store implements PrunableStore {
   }
 
   /**
-   * Writes a create-only object from a stream, as multipart upload, and looks whether it arrived. An error of the stream aborts
-   * the upload and leaves no part behind.
-   * @param atMost bytes the stream will not exceed; decides the size of the parts
+   * Writes a create-only object, as multipart upload, and looks whether it arrived. An error of the body aborts the upload and leaves
+   * no part behind.
+   * @param atMost bytes the body will not exceed; decides the size of the parts
+   * @returns the CRC32 of what was sent, as S3 writes it
    * @throws ConflictError where there is an object already
    * @throws RepeatUploadError
    */
-  async upload(key: string, body: Readable, atMost: number, metadata: Record<string, string>): Promise<void> {
+  async upload(
+    key: string,
+    body: AsyncIterable<Buffer>,
+    atMost: number,
+    metadata: Record<string, string>,
+  ): Promise<string> {
     const sent = checksummed(body);
+    const stream = Readable.from(sent.chunks);
     const upload = new Upload({
       client: this.#client,
       params: {
         Bucket: this.#bucket,
         Key: key,
-        Body: Readable.from(sent.chunks),
+        Body: stream,
         Metadata: metadata,
         IfNoneMatch: "*",
         ChecksumAlgorithm: "CRC32",
@@ -211,7 +217,7 @@ export class S3Store implements PrunableStore {
           throw new RepeatUploadError(`${this.where} is busy with another write to ${key}: try again`);
         throw error;
       } finally {
-        body.destroy();
+        stream.destroy();
       }
     });
     // versitygw, killed while it completes an upload, says yes to the repetition and has nothing.
@@ -220,6 +226,7 @@ export class S3Store implements PrunableStore {
       throw new RepeatUploadError(`${this.where} took ${key} and does not have it: check that server`);
     if (stored.bytes !== sent.bytes() || (stored.crc32 !== null && stored.crc32 !== sent.crc32()))
       throw new ConflictError(key, this.where);
+    return sent.crc32();
   }
 
   /** The content of an object that is there. */
@@ -301,23 +308,6 @@ function listed(found: _Object[]): ListedObject[] {
       modifiedAt: LastModified,
     }))
     .sort((a, b) => (a.key < b.key ? -1 : 1));
-}
-
-/** What passes on its way to the server, for comparison with what it says it got. */
-function checksummed(body: AsyncIterable<Buffer>) {
-  let bytes = 0;
-  let sum = 0;
-  return {
-    chunks: (async function* () {
-      for await (const chunk of body) {
-        bytes += chunk.length;
-        sum = crc32(chunk, sum);
-        yield chunk;
-      }
-    })(),
-    bytes: () => bytes,
-    crc32: () => crc32Text(sum),
-  };
 }
 
 /**

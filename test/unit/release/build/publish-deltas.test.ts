@@ -2,6 +2,8 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { crc32 } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   publishDeltas,
@@ -9,6 +11,7 @@ import {
   type DeltaTarget,
 } from "../../../../release/build/publish-deltas.js";
 import { UserError } from "../../../../release/process/errors.js";
+import { crc32Text } from "../../../../release/process/hash.js";
 import { keys } from "../../../../release/store/keys.js";
 import type { Delta } from "../../../../release/store/records.js";
 import { ConflictError, jsonText } from "../../../../release/store/store.js";
@@ -44,11 +47,12 @@ class Bucket implements DeltaStore {
       ? Promise.reject(new UserError(`${key} is missing`))
       : Promise.resolve(Readable.from([found]));
   }
-  async upload(key: string, body: Readable) {
-    const bytes = Buffer.concat((await body.toArray()) as Buffer[]);
+  async upload(key: string, body: AsyncIterable<Buffer>) {
+    const bytes = await buffer(body);
     this.uploads.push(key);
     if (this.objects.has(key)) throw new ConflictError(key, this.where);
     this.objects.set(key, bytes);
+    return crc32Text(crc32(bytes));
   }
   abortUnfinishedUploads() {
     return Promise.resolve();
