@@ -4,17 +4,18 @@ import { build, type BuildOptions } from "esbuild";
 import { checkout } from "../local/paths.js";
 
 /**
- * A step of a bench as one file, as release commands are run (release/main.mjs): what is measured starts as they do.
+ * A step of a bench put together as release commands are (release/main.mjs), in parts that are loaded when they are needed: what is
+ * measured starts as they do.
  * @param script a module of this folder
- * @returns the file, below the checkout, where it finds the packages that are not in it
+ * @returns the file to run, below the checkout, where it finds the packages that are not in it
  */
 export async function bundleStep(script: string): Promise<string> {
-  const outfile = path.join(checkout, ".local", "bench", `${path.parse(script).name}.mjs`);
+  const outdir = path.join(checkout, ".local", "bench");
   const how = await readFile(path.join(checkout, "release", "esbuild.json"), "utf8");
   await build({
     ...(JSON.parse(how) as BuildOptions),
     entryPoints: [path.join(import.meta.dirname, script)],
-    outfile,
+    outdir,
   });
-  return outfile;
+  return path.join(outdir, `${path.parse(script).name}.mjs`);
 }

@@ -3,8 +3,8 @@
  * in a seventh of the time that it takes to translate and resolve each (docs/operations.md, "Where the time of an `up` goes").
  *
  * Plain JavaScript, since it runs before anything is translated. Packages are put in too, as most of a start would be reading their hundreds of
- * files; but not those that only a few commands need and that look for others, or for files beside them. How is said in esbuild.json, which
- * bench/bundle.ts reads as well.
+ * files; but not those that only a few commands need and that look for others, or for files beside them. What only some commands need is
+ * a part of its own, loaded by those. How is said in esbuild.json, which bench/bundle.ts reads as well.
  */
 import { createHash } from "node:crypto";
 import {
@@ -64,9 +64,6 @@ async function bundle() {
       ...JSON.parse(readFileSync(path.join(here, "esbuild.json"), "utf8")),
       entryPoints: [path.join(here, "cli.ts")],
       outdir: part,
-      outExtension: { ".js": ".mjs" },
-      // What only some commands need is loaded by those.
-      splitting: true,
       logLevel: "silent",
     });
     for (const name of readdirSync(part)) sync(path.join(part, name));

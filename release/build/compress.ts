@@ -16,7 +16,7 @@ import { startZstd } from "../process/zstd.js";
  * The result is the same on any number of cores; each takes 10 MiB of memory or a little more. Hosts accept up to `--long=27`, as
  * `zstd -d` does without being told.
  */
-export const compression = ["-T0", "-6", "-B8M", "--long=26", "--zstd=overlapLog=9"];
+export const compression = ["-T0", "-6", "-B6M", "--long=26", "--zstd=overlapLog=9"];
 const decompression = ["-d", "--long=27"];
 
 const feedBytes = 1024 * 1024;
