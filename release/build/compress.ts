@@ -1,20 +1,20 @@
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import { open, type FileHandle } from "node:fs/promises";
 import type { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { checksummed } from "../process/hash.js";
 import { startZstd } from "../process/zstd.js";
 
 /**
- * All cores, level 6, a window of 64 MiB and jobs of 8 MiB: the least work that gives less than upstream's `zstd -9` for a whole disk.
- * It gave 0.991 of that for a Debian base of 263 MB and for an image built on it, 0.90 to 0.98 for five disks and archives of libraries and
- * programs, 0.4 to 0.8 GB, but 1.005 for one of Node packages, 1.018 for one of a browser and a compiler. It is the window that makes up
+ * All cores, level 6, a window of 64 MiB and jobs of 6 MiB: the least work that gives less than upstream's `zstd -9` for a whole disk.
+ * It gave 0.990 of that for a Debian base of 263 MB and for an image built on it, 0.90 to 0.98 for five disks and archives of libraries and
+ * programs, 0.4 to 0.8 GB, but 1.008 for one of Node packages, 1.018 for one of a browser and a compiler. It is the window that makes up
  * for the level. Jobs, the pieces that cores take in turns, have 2 MiB where `--long` chooses them, and each begins with half a MiB of
  * what came before (https://github.com/facebook/zstd/blob/v1.5.4/lib/compress/zstdmt_compress.c, ZSTDMT_computeTargetJobLog): that takes
- * up to a seventh more work for 0.5 to 1 % more space. Level 5 with a larger table takes a twelfth less work, and 0.5 to 2.3 % more space.
- * The result is the same on any number of cores; each takes 10 MiB of memory or a little more. Hosts accept up to `--long=27`, as
- * `zstd -d` does without being told.
+ * up to a seventh more work for 0.5 to 0.7 % more space. Level 5 with a larger table takes a twelfth less work, and 0.5 to 2.1 % more.
+ * The result is the same on any number of cores; it takes 110 MiB of memory on two, 8 MiB more for each other one. Hosts accept up to
+ * `--long=27`, as `zstd -d` does without being told.
  */
 export const compression = ["-T0", "-6", "-B6M", "--long=26", "--zstd=overlapLog=9"];
 const decompression = ["-d", "--long=27"];
@@ -41,7 +41,7 @@ export interface StoredDigests extends Digests {
 
 /** The compressed form of a disk, as it is made. */
 export interface CompressedDisk {
-  /** End only after the whole disk was read and zstd was happy with it; any trouble is an error of theirs. To be read once. */
+  /** To be read once. They end only after the whole disk was read and zstd was happy with it; any trouble is an error of theirs. */
   chunks: AsyncIterable<Buffer>;
   /** Known after the last chunk. */
   digests: () => Digests;
@@ -55,9 +55,10 @@ export function compressDisk(file: string, report: (bytes: number) => void): Com
   const compressed = measure();
   let disk: Digest | undefined;
   async function* chunks() {
-    const { size } = await stat(file);
+    const source = await open(file);
+    const { size } = await source.stat();
     const zstd = startZstd([...compression, `--stream-size=${size}`]);
-    const feeding = feed(file, zstd.input, report);
+    const feeding = feed(source, zstd.input, report);
     feeding.catch(() => undefined);
     // Left early, this loop closes the pipe, and with it ends zstd.
     for await (const chunk of zstd.output) {
@@ -80,14 +81,13 @@ export function compressDisk(file: string, report: (bytes: number) => void): Com
  * Writes a file to a stream and hashes it. All through one buffer: a read stream takes a new one for each piece, and the garbage
  * collector would be the largest consumer of time in this process.
  */
-async function feed(file: string, to: Writable, report: (bytes: number) => void): Promise<Digest> {
+async function feed(from: FileHandle, to: Writable, report: (bytes: number) => void): Promise<Digest> {
   const hash = createHash("sha256");
   const buffer = Buffer.allocUnsafe(feedBytes);
   let bytes = 0;
-  const handle = await open(file);
   try {
     for (;;) {
-      const { bytesRead } = await handle.read(buffer);
+      const { bytesRead } = await from.read(buffer);
       if (bytesRead === 0) break;
       const piece = buffer.subarray(0, bytesRead);
       hash.update(piece);
@@ -100,7 +100,7 @@ async function feed(file: string, to: Writable, report: (bytes: number) => void)
     return { bytes, sha256: hash.digest("hex") };
   } finally {
     to.end();
-    await handle.close();
+    await from.close();
   }
 }
 

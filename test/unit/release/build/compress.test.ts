@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
@@ -58,6 +59,15 @@ describe("compressing a disk in one pass", () => {
     const { chunks, digests } = compressDisk(folder, nothing);
     await expect(buffer(chunks)).rejects.toThrow();
     expect(digests).toThrow(/is not read to its end/);
+  });
+
+  it("fails where the disk cannot be opened, and starts nothing", async () => {
+    // A socket can be looked at, but not opened.
+    const server = createServer();
+    await new Promise<void>((listening) => server.listen(file, listening));
+    await expect(buffer(compressDisk(file, nothing).chunks)).rejects.toThrow(/ENXIO/);
+    expect(children()).toEqual("");
+    server.close();
   });
 
   it("leaves no compressor behind where whoever reads gives up", async () => {
