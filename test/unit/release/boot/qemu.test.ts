@@ -1,6 +1,6 @@
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { accessSync, constants, readFileSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { createServer, type AddressInfo } from "node:net";
 import path from "node:path";
@@ -138,31 +138,76 @@ describe("resolveAccelerator", () => {
     expect(await resolveAccelerator("tcg", own)).toBe("tcg");
   });
 
-  // How a guest ends QEMU: on x86_64 through its debug-exit device, on aarch64 by a power-off (image/probe-kvm.sh).
-  const [ran, other] = own === "x86_64" ? [3, 0] : [0, 3];
-
-  it.skipIf(!mayUseKvm()).each([
-    ["kvm", "a guest has run with it", `exit ${ran}`],
-    ["tcg", "QEMU aborts", "exit 134"],
-    ["tcg", "QEMU reports it as enabled and runs no guest", `echo '{"enabled": true}'; exit ${other}`],
-  ])("takes %s, with a /dev/kvm to write to, where %s", async (accelerator, _story, script) => {
-    const folder = await mkdtemp(path.join(tmpdir(), "qemu-test-"));
-    await writeFile(path.join(folder, `qemu-system-${own}`), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
-    vi.stubEnv("PATH", `${folder}:${process.env.PATH}`);
-    try {
-      expect(await resolveAccelerator("auto", own)).toBe(accelerator);
-    } finally {
-      vi.unstubAllEnvs();
-      await rm(folder, { recursive: true });
-    }
+  it.skipIf(!mayUseKvm())("takes KVM where a guest has run with it", async () => {
+    await withQemu(own, `exit ${ended[own]}`, async () => {
+      expect(await resolveAccelerator("auto", own)).toBe("kvm");
+    });
   });
 });
+
+describe("the probe of KVM, emulated", () => {
+  const probe = (arch: Architecture) =>
+    execa("image/probe-kvm.sh", ["tcg"], { env: { ARCH: arch }, reject: false });
+
+  describe.each(["x86_64", "aarch64"] as const)("on %s", (arch) => {
+    it("has a guest that ends the real QEMU, and leaves no file", async () => {
+      const folder = await mkdtemp(path.join(tmpdir(), "probe-test-"));
+      vi.stubEnv("TMPDIR", folder);
+      try {
+        expect(await probe(arch)).toMatchObject({ exitCode: 0 });
+        expect(await readdir(folder)).toEqual([]);
+      } finally {
+        vi.unstubAllEnvs();
+        await rm(folder, { recursive: true });
+      }
+    });
+
+    it("leaves no file where it is killed while the guest runs", async () => {
+      const folder = await mkdtemp(path.join(tmpdir(), "probe-test-"));
+      vi.stubEnv("TMPDIR", folder);
+      try {
+        // The parent is timeout, and the parent of that the probe.
+        const killer = "kill -KILL $(ps -o ppid= -p $PPID); exit 1";
+        await withQemu(arch, killer, () => probe(arch));
+        expect(await readdir(folder)).toEqual([]);
+      } finally {
+        vi.unstubAllEnvs();
+        await rm(folder, { recursive: true });
+      }
+    });
+
+    it.each([
+      ["QEMU aborts", "exit 134"],
+      ["QEMU reports KVM as enabled and runs no guest", `echo '{"enabled": true}'; exit ${3 - ended[arch]}`],
+    ])("fails where %s", async (_story, script) => {
+      await withQemu(arch, script, async () => {
+        expect((await probe(arch)).failed).toBe(true);
+      });
+    });
+  });
+});
+
+/** How a guest ends QEMU: on x86_64 through its debug-exit device, on aarch64 by a power-off (image/probe-kvm.sh). */
+const ended: Record<Architecture, number> = { x86_64: 3, aarch64: 0 };
+
+/** Does something with this script as QEMU. */
+async function withQemu(arch: Architecture, script: string, work: () => Promise<unknown>): Promise<void> {
+  const folder = await mkdtemp(path.join(tmpdir(), "qemu-test-"));
+  await writeFile(path.join(folder, `qemu-system-${arch}`), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  vi.stubEnv("PATH", `${folder}:${process.env.PATH}`);
+  try {
+    await work();
+  } finally {
+    vi.unstubAllEnvs();
+    await rm(folder, { recursive: true });
+  }
+}
 
 /** An ordinary user often may not, as on GitHub's machines before .github/scripts/enable-kvm.sh. */
 function mayUseKvm(): boolean {
   try {
     accessSync("/dev/kvm", constants.W_OK);
-    return true;
+    return process.arch !== "x64" || /\b(vmx|svm)\b/.test(readFileSync("/proc/cpuinfo", "utf8"));
   } catch {
     return false;
   }
