@@ -62,6 +62,8 @@ describe("compressing a disk in one pass", () => {
   });
 
   it("fails where the disk cannot be opened, and starts nothing", async () => {
+    // The compressor of the test before may be ending still.
+    await vi.waitFor(() => expect(children()).toEqual(""));
     // A socket can be looked at, but not opened.
     const server = createServer();
     await new Promise<void>((listening) => server.listen(file, listening));
