@@ -8,7 +8,7 @@ exec 2> /dev/null
 accelerator=${1:-kvm}
 if [[ $accelerator == kvm ]]; then
   if [[ $ARCH != "$(uname -m)" || ! -w /dev/kvm ]]; then exit 1; fi
-  # As Ubuntu's kvm-ok looks first: https://manpages.ubuntu.com/manpages/noble/man1/kvm-ok.1.html
+  # Without these KVM is too slow, and the guest would need all of its 20 s to show it; kvm-ok (Ubuntu's cpu-checker) looks here first too.
   if [[ $ARCH == x86_64 ]]; then grep --quiet --word-regexp --extended-regexp 'vmx|svm' /proc/cpuinfo; fi
 fi
 mapfile -t machine < <(./machine.sh "$ARCH" "$accelerator")

@@ -25,8 +25,8 @@ export async function resolveAccelerator(
 }
 
 /**
- * Whether KVM has run a guest here to its end. `/dev/kvm` may exist and open, and QEMU may start with it and report it as enabled, where
- * the first instruction of a BIOS stops the guest for good (seen in nested virtual machines).
+ * Whether KVM has run a guest here to its end, and in time. `/dev/kvm` may exist and open, and QEMU may start with it and report it as
+ * enabled, where a guest stands still or crawls (seen in nested virtual machines).
  */
 async function kvmRunsGuests(arch: Architecture): Promise<boolean> {
   const { failed } = await execa(probe, {
