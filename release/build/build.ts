@@ -1,5 +1,6 @@
 import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
 import path from "node:path";
+import { findDeath, readConsoleEnd, showsEmulationFault, watchConsole } from "../boot/boot-console.js";
 import { dropClaim, withDiskSpace } from "../process/disk-space.js";
 import { UserError } from "../process/errors.js";
 import { imageName, type Architecture } from "../store/keys.js";
@@ -93,25 +94,63 @@ async function make(request: BuildRequest, directory: string): Promise<BuiltImag
     COMMIT: commit,
     CACHE_DIR: path.resolve(root, process.env.RUNNER_IMAGES_CACHE ?? ".local/cache"),
   };
+  const consoleLog = path.join(image, "build", arch, "console.log");
+  const variables = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
+  const args = ["-C", image, makeTargets[accelerator](arch), ...variables];
+  const attempt = () =>
+    step(`build ${name}`, async (report) => {
+      const stages = setInterval(() => void lastStage(log).then(report, () => undefined), stageIntervalMs);
+      try {
+        await runMake(args, { log, consoleLog });
+      } finally {
+        clearInterval(stages);
+      }
+    });
   say(`${name} of ${commit}, log: ${path.relative(root, log)}`);
-  await step(`build ${name}`, async (report) => {
-    const stages = setInterval(() => void lastStage(log).then(report, () => undefined), stageIntervalMs);
-    try {
-      const variables = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
-      const target = makeTargets[accelerator](arch);
-      await run("make", ["-C", image, target, ...variables], { log, withoutCredentials: true });
-    } catch (error) {
-      throw withReason(error);
-    } finally {
-      clearInterval(stages);
-    }
-  });
+  try {
+    await attempt();
+  } catch (error) {
+    if (accelerator === "kvm" || !showsEmulationFault(await readConsoleEnd(consoleLog))) throw error;
+    say("a fault of QEMU's emulation (int3) ended this build, and not the image: building once more");
+    await attempt();
+  }
   const result = await findBuilt(root, commit, arch);
   if (result === null)
     throw new UserError(
       `make ended well but left no valid ${name}.qcow2 and ${name}.build.json in ${image}/build`,
     );
   return result;
+}
+
+/**
+ * Runs make until it ends or the guest it builds in is dead: Packer waits for such a one up to half an hour for its SSH, and without a
+ * limit while a script runs.
+ * @throws UserError with why the guest died, or what the build says is wrong
+ */
+async function runMake(
+  args: string[],
+  { log, consoleLog }: { log: string; consoleLog: string },
+): Promise<void> {
+  // A build that was killed may have left it.
+  await rm(consoleLog, { force: true });
+  const dead = new AbortController();
+  const over = new AbortController();
+  void watchConsole(consoleLog, () => undefined, over.signal).then(
+    () => dead.abort(),
+    () => undefined,
+  );
+  try {
+    await run("make", args, { log, withoutCredentials: true, signal: dead.signal });
+  } catch (error) {
+    const why = findDeath(await readConsoleEnd(consoleLog));
+    if (why === null) throw withReason(error);
+    throw new UserError(
+      `the guest died while it was built: ${why} (whole console: ${consoleLog}, log: ${log})`,
+      { cause: error },
+    );
+  } finally {
+    over.abort();
+  }
 }
 
 /** The finished disk of a commit; null where there is none. The facts are written last, so they prove the disk. */

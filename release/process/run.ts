@@ -23,6 +23,8 @@ export interface RunOptions {
   log: string;
   /** Milliseconds after which the tool is ended. */
   timeout?: number;
+  /** Cancels the tool alone. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -45,7 +47,7 @@ export async function run(command: string, args: string[], options: RunOptions):
       stdout: log,
       stderr: log,
       buffer: false,
-      cancelSignal: cancellation.signal,
+      cancelSignal: AbortSignal.any([cancellation.signal, ...(options.signal ? [options.signal] : [])]),
       forceKillAfterDelay: graceMs,
       reject: false,
     });

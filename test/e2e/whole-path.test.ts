@@ -260,6 +260,20 @@ describe.sequential("the whole path with real Packer, QEMU, S3 server and CDN", 
     expect((await status()).history).toHaveLength(5);
   });
 
+  it("ends a build at once whose guest dies, and builds once more where it was QEMU's emulation", async () => {
+    const script = checkout.file("image/scripts/10-packages.sh");
+    const text = await readFile(script, "utf8");
+    const dying = "echo '<0>int3: 0000 [#1]' > /dev/kmsg\necho c > /proc/sysrq-trigger";
+    await writeFile(script, text.replace("set -euo pipefail", `$&\n${dying}`));
+    await checkout.commit("Let the guest die while it is built");
+    const run = await checkout.npm("start");
+    expect(run.exitCode).not.toBe(0);
+    expect(run.stderr).toMatch(/emulation \(int3\) ended this build, and not the image: building once more/);
+    expect(run.stderr).toMatch(/the guest died while it was built: kernel panic: sysrq triggered crash/);
+    expect(await served("latest")).toBe(`${first}\n`);
+    await checkout.git("revert", "--no-edit", "HEAD");
+  });
+
   it("stops an image with a broken runner unit at the boot test, shows the console's end, and leaves the pointer alone", async () => {
     const unit = checkout.file("image/files/etc/systemd/system/gha-runner.service");
     const text = await readFile(unit, "utf8");

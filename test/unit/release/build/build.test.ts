@@ -1,8 +1,14 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { buildDirectory, buildTools, findBuilt, mismatch } from "../../../../release/build/build.js";
+import {
+  buildDirectory,
+  buildImage,
+  buildTools,
+  findBuilt,
+  mismatch,
+} from "../../../../release/build/build.js";
 import { requireTools } from "../../../../release/process/tools.js";
 import { factsOf } from "../memory-store.js";
 
@@ -55,6 +61,66 @@ describe("a built image", () => {
 
   it("is what it is where it was built before there were profiles", () => {
     expect(mismatch(facts, { base: "debian", profile: "full", runner: "github" })).toBeNull();
+  });
+});
+
+describe("a guest that dies while it is built, which Packer does not see", () => {
+  const panic = "[   12.3] Kernel panic - not syncing: Fatal exception in interrupt\r\n";
+  const fault = `[   12.2] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI\r\n${panic}`;
+  const image = () => path.join(buildDirectory(root, commit, "x86_64"), "image");
+
+  /** Builds an image of which each build but the first `deaths` goes well; those leave a console and then hang. */
+  async function build(
+    consoleText: string,
+    { deaths, accelerator }: { deaths: number; accelerator: "tcg" | "kvm" },
+  ) {
+    await mkdir(path.join(image(), "build/x86_64"), { recursive: true });
+    await writeFile(path.join(image(), "console"), consoleText);
+    await writeFile(path.join(image(), "facts"), JSON.stringify(factsOf("x86_64")));
+    await writeFile(path.join(image(), "Makefile"), "%:\n\t@sh build.sh\n");
+    await writeFile(
+      path.join(image(), "build.sh"),
+      `echo >> attempts
+      if [ $(wc -l < attempts) -le ${deaths} ]; then cp console build/x86_64/console.log; exec sleep 600; fi
+      echo disk > build/ubuntu-x86_64.qcow2
+      cp facts build/ubuntu-x86_64.build.json`,
+    );
+    const bin = path.join(root, "bin");
+    await mkdir(bin);
+    for (const tool of buildTools("x86_64"))
+      if (tool !== "make") await writeFile(path.join(bin, tool), "", { mode: 0o755 });
+    vi.stubEnv("PATH", `${bin}:${process.env.PATH}`);
+    const made = { base: "debian", profile: "small", runner: "github" } as const;
+    return buildImage({ root, commit, arch: "x86_64", accelerator, ...made });
+  }
+  const attempts = async () => (await readFile(path.join(image(), "attempts"), "utf8")).length;
+
+  it("ends the build at once, with what its console says", async () => {
+    await expect(build(panic, { deaths: 1, accelerator: "tcg" })).rejects.toThrow(
+      /^the guest died while it was built: kernel panic: Fatal exception in interrupt \(whole console: .*console\.log/,
+    );
+    expect(await attempts()).toBe(1);
+  });
+
+  it("is built once more where QEMU's emulation killed it", async () => {
+    expect(await build(fault, { deaths: 1, accelerator: "tcg" })).toMatchObject({
+      facts: { arch: "x86_64" },
+    });
+    expect(await attempts()).toBe(2);
+  });
+
+  it.each([
+    ["a third time", { deaths: 2, accelerator: "tcg" }, 2],
+    ["again where nothing is emulated", { deaths: 1, accelerator: "kvm" }, 1],
+  ] as const)("is not built %s", async (_, how, times) => {
+    await expect(build(fault, how)).rejects.toThrow(/kernel panic/);
+    expect(await attempts()).toBe(times);
+  });
+
+  it("is not taken for dead by the console of a build that was killed", async () => {
+    await mkdir(path.join(image(), "build/x86_64"), { recursive: true });
+    await writeFile(path.join(image(), "build/x86_64/console.log"), panic);
+    expect(await build("", { deaths: 0, accelerator: "tcg" })).toMatchObject({ facts: { arch: "x86_64" } });
   });
 });
 
