@@ -13,7 +13,8 @@ async function changes(): Promise<number> {
   // The rollback's stands on the preview's proof of the target: where that is not to be had, it takes the tests like any other.
   const lane = process.env["CAN_PREVIEW"] === "true" ? await readLane(root, base) : "ordinary";
   setOutput("lane", lane);
-  if (lane === "rollback") addSummary("Nothing but the pin of production is changed: no tests are run.");
+  if (lane === "rollback")
+    addSummary("Nothing but what production or a channel is pinned to is changed: no tests are run.");
   const { exitCode } = await execa("git", ["diff", "--quiet", `${base}...HEAD`, "--", "image"], {
     reject: false,
   });

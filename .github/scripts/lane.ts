@@ -4,15 +4,15 @@ import { parse } from "yaml";
 import { stack } from "./pulumi.js";
 
 /**
- * rollback: nothing is changed but which commit production's stack is pinned to, which `check` and the preview's proof of the target judge
- * in minutes. Tests say nothing about it: the program and the images are those of `main`.
+ * rollback: nothing is changed but which commits production's stack and its channels are pinned to, which `check` and the preview's proof of
+ * each target judge in minutes. Tests say nothing about it: the program and the images are those of `main`.
  */
 export type Lane = "rollback" | "ordinary";
 
 const stackFile = `Pulumi.${stack}.yaml`;
-const key = "runner-images:latest";
-/** As `pulumi config set` writes it, which quotes what YAML would take for a number. */
-const pin = new RegExp(`^  ${key}: (["']?)[0-9a-f]{40}\\1\\n`, "gm");
+const keys = { pin: "runner-images:latest", channels: "runner-images:channels" };
+/** A line of either, as `pulumi config set` writes it, which quotes what YAML would take for a number. */
+const pin = new RegExp(`^  (?:${keys.pin}|    latest): (["']?)[0-9a-f]{40}\\1\\n`, "gm");
 const regularFile = "100644";
 
 /**
@@ -28,23 +28,29 @@ export function laneOf(diff: string, before: string, after: string): Lane {
   const isContentOfStackFile =
     file === stackFile && others.join("") === "" && modes.every((mode) => mode === regularFile);
   if (!isContentOfStackFile) return "ordinary";
-  if (withoutPin(before) !== withoutPin(after)) return "ordinary";
-  // The line is where it is a setting, and not part of some text; and it is there once, since YAML refuses a key that is there twice.
+  if (withoutPins(before) !== withoutPins(after)) return "ordinary";
+  // The lines are where they are settings, and not part of some text; and each is there once, since YAML refuses a key that is there twice.
   const [one, other] = [settings(before), settings(after)];
   return one !== null && other !== null && isDeepStrictEqual(one, other) ? "rollback" : "ordinary";
 }
 
-function withoutPin(text: string): string {
+function withoutPins(text: string): string {
   return text.replaceAll(pin, "");
 }
 
-/** What a stack's file says beside the pin; null where it is not one, or the pin is no commit. */
+/** What a stack's file says beside its pins; null where it is not one, or a pin is no commit. */
 function settings(text: string): unknown {
   try {
-    const file = parse(text) as { config: Record<string, unknown> };
-    const { [key]: pinned, ...config } = file.config;
-    if (pinned !== undefined && !/^[0-9a-f]{40}$/.test(pinned as string)) return null;
-    return { ...file, config };
+    const { config, ...file } = parse(text) as { config: Record<string, unknown> };
+    const { [keys.pin]: pinned, [keys.channels]: channels = {}, ...others } = config;
+    const pins = [pinned];
+    const named = Object.entries(channels as Record<string, Record<string, unknown>>);
+    const unpinned = named.map(([name, { latest, ...channel }]) => {
+      pins.push(latest);
+      return [name, channel];
+    });
+    const areCommits = pins.every((pin) => pin === undefined || /^[0-9a-f]{40}$/.test(pin as string));
+    return areCommits ? { file, others, channels: unpinned } : null;
   } catch {
     return null;
   }

@@ -44,7 +44,7 @@ function skipReason(
     case "test": {
       const isProven = inQueue || needs["preview"]?.result === "success";
       return needs["changes"]?.outputs["lane"] === "rollback" && isProven
-        ? "nothing but the pin of production is changed, whose target the preview has proven"
+        ? "nothing but what production or a channel is pinned to is changed, which the preview has proven"
         : null;
     }
     case "preview":

@@ -11,6 +11,8 @@ const b = "b".repeat(40);
 const line = (commit: string) => `  runner-images:latest: ${commit}\n`;
 const committed = await readFile(path.join(checkout, "Pulumi.prod.yaml"), "utf8");
 const pinned = `${committed}${line(a)}`;
+const channels = `${committed}  runner-images:channels:\n    canary:\n      promote: after 24h\n`;
+const channelLine = (commit: string) => `      latest: ${commit}\n`;
 
 /** What git says of a change of production's file and no other. */
 const modified = `:100644 100644 ${a} ${b} M\0Pulumi.prod.yaml\0`;
@@ -26,6 +28,10 @@ describe("the rollback lane", () => {
       pinned,
       `${committed}${line(`"${"1".repeat(40)}"`)}`,
     ],
+    ["pins a channel", channels, `${channels}${channelLine(a)}`],
+    ["pins a channel to another commit", `${channels}${channelLine(a)}`, `${channels}${channelLine(b)}`],
+    ["unpins a channel", `${channels}${channelLine(a)}`, channels],
+    ["pins a channel and production", channels, `${channels}${channelLine(a)}${line(a)}`],
   ])("is that of a change which %s", (_, before, after) => {
     expect(laneOf(modified, before, after)).toBe("rollback");
   });
@@ -62,6 +68,20 @@ ${line(a)}`,
 ${line(a)}`,
       `${committed}x: |
 ${line(b)}`,
+    ],
+    ["a channel's rule too", channels, `${channels.replace("24h", "1h")}${channelLine(a)}`],
+    ["a channel to a branch", channels, `${channels}${channelLine("main")}`],
+    ["a channel to what YAML takes for a number", channels, `${channels}${channelLine("1".repeat(40))}`],
+    ["a channel that is new", committed, `${channels}${channelLine(a)}`],
+    [
+      "which channel is pinned, by its name",
+      `${channels}${channelLine(a)}`,
+      `${channels.replace("canary", "early")}${channelLine(a)}`,
+    ],
+    [
+      "the same key of something else",
+      `${channels}other:\n    x:\n      y: 1\n`,
+      `${channels}other:\n    x:\n      y: 1\n${channelLine(a)}`,
     ],
   ])("is not that of a change which changes %s", (_, before, after) => {
     expect(laneOf(modified, before, after)).toBe("ordinary");
