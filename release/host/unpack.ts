@@ -39,7 +39,8 @@ export function unpackGrowing(archive: string, target: string): Unpacking {
 
   async function* arriving(): AsyncGenerator<Buffer> {
     let taken = 0;
-    const buffer = Buffer.allocUnsafe(pieceBytes);
+    // The reader may still be busy with one piece when it takes the next.
+    const buffers = [Buffer.allocUnsafe(pieceBytes), Buffer.allocUnsafe(pieceBytes)];
     let file: FileHandle | undefined;
     try {
       while (state === "growing" || (state === "whole" && taken < have)) {
@@ -49,10 +50,11 @@ export function unpackGrowing(archive: string, target: string): Unpacking {
         }
         file ??= await open(archive);
         const length = Math.min(pieceBytes, have - taken);
-        const { bytesRead } = await file.read(buffer, 0, length, taken);
+        buffers.reverse();
+        const { bytesRead } = await file.read(buffers[0]!, 0, length, taken);
         if (bytesRead === 0) return;
         taken += bytesRead;
-        yield buffer.subarray(0, bytesRead);
+        yield buffers[0]!.subarray(0, bytesRead);
       }
     } finally {
       await file?.close();
@@ -103,13 +105,17 @@ async function unpack(archive: AsyncIterable<Buffer>, target: string): Promise<U
   zstd.stdin.on("error", () => (isOpen = false));
   const archiveHash = createHash("sha256");
   const disk = new HashBehind(target);
+  // While zstd takes a piece, what it made of those before is hashed.
+  let taken = Promise.resolve();
   try {
     for await (const piece of archive) {
       archiveHash.update(piece);
+      await taken;
       if (!isOpen) continue;
-      await new Promise<void>((written) => zstd.stdin.write(piece, () => written()));
+      taken = new Promise((done) => zstd.stdin.write(piece, () => done()));
       await disk.readOn();
     }
+    await taken;
     zstd.stdin.end();
     const result = await zstd;
     if (result.isCanceled) throw new UserError(`decompressing to ${target} was cancelled`);
