@@ -6,6 +6,7 @@
 import grpc from "@grpc/grpc-js";
 import providerService from "@pulumi/pulumi/proto/provider_grpc_pb.js";
 import { Engine } from "./engine.js";
+import { removeLeftFolders } from "./pipe.js";
 import { commandProvider, version } from "./provider.js";
 
 const notice =
@@ -28,6 +29,7 @@ server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error,
   process.stdout.write(`${port}\n`);
 });
 void engine.warn(notice);
+void removeLeftFolders().catch(() => undefined);
 engine.onGone(() => {
   provider.cancel();
   process.exit(1);

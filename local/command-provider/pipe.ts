@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { constants, openSync } from "node:fs";
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { mkdtemp, open, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -39,8 +39,26 @@ export async function openText(text: string): Promise<number> {
   });
 }
 
+/** Removes the folders of providers that were killed while they had one: a few milliseconds for each stream. */
+export async function removeLeftFolders(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const [, pid] = /^command-provider-(\d+)-/.exec(name) ?? [];
+    if (pid === undefined || isRunning(Number(pid))) continue;
+    // Another user's stays.
+    await rm(path.join(tmpdir(), name), { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
 async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(path.join(tmpdir(), "command-provider-"));
+  const folder = await mkdtemp(path.join(tmpdir(), `command-provider-${process.pid}-`));
   try {
     return await work(folder);
   } finally {
