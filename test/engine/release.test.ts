@@ -190,6 +190,7 @@ describe("publish", () => {
     const { stdout: compressed } = await execa("zstd", ["-q", "-c"], {
       input: await makeDisk(1_000, "gha/.bash_history"),
       encoding: "buffer",
+      stripFinalNewline: false,
     });
     const metadata = { build: JSON.stringify(factsOf(arch)) };
     const key = keys.disk(commit, arch);

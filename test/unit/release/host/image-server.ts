@@ -14,7 +14,11 @@ export function sha256(bytes: Uint8Array): string {
 
 /** The way `publish` compresses. */
 export async function compress(disk: Buffer): Promise<Buffer> {
-  const { stdout } = await execa("zstd", ["--long=27", "-c"], { input: disk, encoding: "buffer" });
+  const { stdout } = await execa("zstd", ["--long=27", "-c"], {
+    input: disk,
+    encoding: "buffer",
+    stripFinalNewline: false,
+  });
   return Buffer.from(stdout);
 }
 
