@@ -26,7 +26,7 @@ import { benchDisk } from "./disk.js";
 import { measure, sideOf, type Measured } from "./measure.js";
 import { report } from "./result.js";
 
-const rounds = 3;
+const rounds = 9;
 const arch = "x86_64";
 const commit = "1".repeat(40);
 const folder = await mkdtemp(path.join(tmpdir(), "runner-images-bench-"));

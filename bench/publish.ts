@@ -26,7 +26,7 @@ import { benchDisk, diskOfSize } from "./disk.js";
 import { measure, sideOf, type Measured } from "./measure.js";
 import { report, type BenchPromise } from "./result.js";
 
-const rounds = 3;
+const rounds = 5;
 const promised = { time: 0.45, mebibytes: 256 };
 const gibibytes = [0.5, 1, 10];
 const arch = "x86_64";
