@@ -19,7 +19,7 @@ import { say } from "../release/process/progress.js";
 import { releaseBuild } from "./release-build.js";
 import { inTurns, report } from "./result.js";
 
-const rounds = 3;
+const rounds = 5;
 const promised = 1.05;
 const arch = "x86_64";
 
