@@ -1,10 +1,8 @@
 import { existsSync } from "node:fs";
-import { chmod, mkdir, rm } from "node:fs/promises";
-import path from "node:path";
+import { rm } from "node:fs/promises";
 import { RunError } from "@pulumi/pulumi";
 import {
   LocalWorkspace,
-  PulumiCommand,
   Stack,
   type EngineEvent,
   type StepEventMetadata,
@@ -13,15 +11,15 @@ import { UserError } from "../release/process/errors.js";
 import { duration, say } from "../release/process/progress.js";
 import { cancellation } from "../release/process/run.js";
 import { stackName } from "./environment.js";
-import { writeFileAtomically } from "../release/process/files.js";
 import type { PlatformPaths } from "./paths.js";
+import { shieldedEngine } from "./shielded-engine.js";
 import { stackFile, stackLeftovers } from "./stack-leftovers.js";
 
 const projectName = "runner-images";
 /** A line at least this often, also while Pulumi has nothing to say. */
 const silenceMs = 10_000;
-/** How long a cancelled update may take to clean up; then the engine is told a second time, and gives up at once. */
-const cancelMs = 60_000;
+/** How long a cancelled update may take to clean up; then the engine is told a second time, and gives up at once (or is killed: shield). */
+const cancelMs = 40_000;
 
 export interface UpdateResult<Outputs> {
   /** What the program returned. */
@@ -188,18 +186,4 @@ function isWork({ urn, op }: StepEventMetadata): boolean {
 
 function nameOf(urn: string): string {
   return urn.slice(urn.lastIndexOf("::") + 2);
-}
-
-/**
- * The engine in a session of its own, so that Ctrl-C on a terminal reaches it once, from us: told twice, it cuts off the clean-up
- * of the commands. When we are killed, the kernel tells it.
- */
-async function shieldedEngine(engine: string, paths: PlatformPaths): Promise<PulumiCommand> {
-  const root = path.join(paths.run, "engine");
-  const file = path.join(root, "bin", "pulumi");
-  await mkdir(path.dirname(file), { recursive: true });
-  const quoted = `'${engine.replaceAll("'", `'\\''`)}'`;
-  await writeFileAtomically(file, `#!/bin/sh\nexec setsid setpriv --pdeathsig INT ${quoted} "$@"\n`);
-  await chmod(file, 0o755);
-  return PulumiCommand.get({ root });
 }
