@@ -84,8 +84,13 @@ async function requireCleanImage(root: string): Promise<void> {
 /** @throws UserError with what git says, where it fails */
 export async function git(root: string, args: string[], input = ""): Promise<string> {
   try {
-    // The untranslated messages are those people find on the web.
-    const { stdout } = await execa("git", args, { cwd: root, env: { LC_ALL: "C" }, input });
+    const env = {
+      // The untranslated messages are those people find on the web.
+      LC_ALL: "C",
+      // Else `git status` notes in the index what it saw, and where it is killed its lock stays: https://git-scm.com/docs/git-status#_background_refresh
+      GIT_OPTIONAL_LOCKS: "0",
+    };
+    const { stdout } = await execa("git", args, { cwd: root, env, input });
     return stdout;
   } catch (error) {
     const { code, stderr } = error as ExecaError<{ encoding: "utf8" }>;

@@ -228,7 +228,7 @@ export async function auditCdn(url: string, bucket: Bucket): Promise<string[]> {
 
 /** Where what is there is looked at otherwise (stored objects), keeps a record of each run by design, or is not of a run. */
 const elsewhere =
-  /^(repository\/(\.git|node_modules|build\/logs|\.local\/(tools|logs|store|cdn|pulumi-home|state\/\.pulumi\/(history|backups|meta))|npm-logs)|tmp\/(tsx-|node-compile-cache))/;
+  /^(repository\/(\.git\/objects|node_modules|build\/logs|\.local\/(tools|logs|store|cdn|pulumi-home|state\/\.pulumi\/(history|backups|meta))|npm-logs)|tmp\/(tsx-|node-compile-cache))/;
 
 /** All that is in a world's folder, without what differs between runs: commits, numbers, times. */
 export async function listFiles(folder: string): Promise<string[]> {

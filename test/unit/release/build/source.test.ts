@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
@@ -45,6 +45,16 @@ describe("the commit that names the newest image", () => {
     const second = await commit("image/b");
     await commit("README.md");
     expect(await newestImage(root)).toEqual({ commit: second, returnedBy: null });
+  });
+
+  it("is found without a write to git's index, whose lock a kill would leave to everybody's next commit", async () => {
+    await git("init", "--quiet");
+    const first = await commit("image/a");
+    // Of another time than the index says: git status would note the new one.
+    await utimes(path.join(root, "image", "a"), 1, 1);
+    const index = await readFile(path.join(root, ".git", "index"));
+    expect(await newestImage(root)).toEqual({ commit: first, returnedBy: null });
+    expect(await readFile(path.join(root, ".git", "index"))).toEqual(index);
   });
 
   it("is that of the branch's side of a merge which touched nothing in image/ itself", async () => {
