@@ -102,6 +102,7 @@ function command(directory: string): [string, string[]] {
 async function afterKillAtHalf(): Promise<number> {
   const directory = path.join(folder, "killed");
   const part = path.join(directory, commit, `ubuntu-${arch}.qcow2.zst.part`);
+  await writeFile(log, "");
   const child = execa(...command(directory), { cwd: checkout, stdio: "ignore", reject: false });
   const watching = setInterval(() => {
     if ((statSync(part, { throwIfNoEntry: false })?.size ?? 0) >= object.bytes / 2) child.kill("SIGKILL");
@@ -109,12 +110,19 @@ async function afterKillAtHalf(): Promise<number> {
   const { signal } = await child;
   clearInterval(watching);
   if (signal !== "SIGKILL") throw new Error("it was done before it could be killed");
+  // nginx writes a request down once it has noticed its end, and that one does not count.
+  await until(async () => (await sentBytes()).length > 0);
   await writeFile(log, "");
   await execa(...command(directory), { cwd: checkout });
+  return (await sentBytes()).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** Of the object, by the requests in the log. */
+async function sentBytes(): Promise<number[]> {
   return (await readFile(log, "utf8"))
     .split("\n")
     .filter((line) => line.startsWith(`/${object.key} `))
-    .reduce((sum, line) => sum + Number(line.split(" ")[1]), 0);
+    .map((line) => Number(line.split(" ")[1]));
 }
 
 /** What the CDN would serve of one image. */
