@@ -18,7 +18,7 @@ import { stackFile, stackLeftovers } from "./stack-leftovers.js";
 const projectName = "runner-images";
 /** A line at least this often, also while Pulumi has nothing to say. */
 const silenceMs = 10_000;
-/** How long a cancelled update may take to clean up; then the engine is told a second time, and gives up at once (or is killed: shield). */
+/** How long a cancelled update may take to clean up; then the engine is told a second time, and gives up at once. Less than `patience` of its shield. */
 const cancelMs = 40_000;
 
 export interface UpdateResult<Outputs> {

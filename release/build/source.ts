@@ -87,7 +87,8 @@ export async function git(root: string, args: string[], input = ""): Promise<str
     const env = {
       // The untranslated messages are those people find on the web.
       LC_ALL: "C",
-      // Else `git status` notes in the index what it saw, and where it is killed its lock stays: https://git-scm.com/docs/git-status#_background_refresh
+      // Else `git status` notes in the index what it saw, and where it is killed its lock stays:
+      // https://git-scm.com/docs/git-status#_background_refresh
       GIT_OPTIONAL_LOCKS: "0",
     };
     const { stdout } = await execa("git", args, { cwd: root, env, input });
